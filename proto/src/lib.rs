@@ -1,0 +1,1 @@
+//! The contracts of Tidemill and the code generated from them.

@@ -1,0 +1,1 @@
+//! Language-model providers behind one port, and the router between them.

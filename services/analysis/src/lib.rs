@@ -1,0 +1,1 @@
+//! The analysis service: recipes run by workers, locally or on a provider.

@@ -1,0 +1,1 @@
+//! The ingestion service: documents in, matched against standing queries.

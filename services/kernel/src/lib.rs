@@ -1,0 +1,24 @@
+//! What every Tidemill crate shares and nothing more: words (ids, tenants, priorities, time, error kinds, pages) and
+//! the pure mechanisms of resilience and balancing.
+//!
+//! Invariants:
+//! - No I/O, no runtime, no network, no SQL, no protobuf, and no service is known here.
+//! - Time and randomness are parameters: a mechanism is a state machine `(state, event, now) -> decision`, so that
+//!   production, property tests and the simulator run the same code.
+//!
+//! To add a mechanism: one file, its algorithm and source in the module doc, a property test against a naive model
+//! or a closed form beside it.
+
+pub mod error;
+pub mod id;
+pub mod page;
+pub mod priority;
+pub mod tenant;
+pub mod time;
+
+pub use error::{ErrorKind, Fault, Violation};
+pub use id::Id;
+pub use page::{Page, PageRequest};
+pub use priority::Priority;
+pub use tenant::{TenantName, Tier};
+pub use time::{Clock, ManualClock, Timestamp};

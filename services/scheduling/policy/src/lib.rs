@@ -1,0 +1,1 @@
+//! Order, fairness, leases and scaling as pure decisions.

@@ -1,0 +1,1 @@
+//! The scheduling service: a durable, fair task queue over the store.

@@ -1,0 +1,1 @@
+//! The store on SQLite: native SQL, one writer with group commit, parallel readers.

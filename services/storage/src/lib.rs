@@ -1,0 +1,1 @@
+//! The storage service: a gRPC shell over the store port.

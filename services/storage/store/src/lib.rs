@@ -1,0 +1,1 @@
+//! The port of the store: traits, rows, and the in-memory store.

@@ -1,0 +1,1 @@
+//! The lease loop for whoever runs tasks.
