@@ -1,1 +1,27 @@
-//! The port of the store: traits, rows, and the in-memory store.
+//! The port of the store: what Tidemill asks of any database, as traits over plain rows, with an in-memory store and
+//! the conformance suite that defines the port.
+//!
+//! Invariants:
+//! - No SQL, no gRPC, no protobuf here; adapters know this crate, this crate knows no adapter.
+//! - One method is one atomic step of the domain: it happens whole and durably before it returns, or not at all.
+//! - `now` is a parameter. The store never reads a clock.
+//! - Documents, queries, sources, matches belong to one tenant; keys of every table lead with it.
+//! - A task's result counts once: only under the token of its present lease.
+//!
+//! To add a step: a method in one of the traits below, its rows in `row`, cases in the conformance suite, then each
+//! adapter's native SQL until the suite passes.
+
+pub mod content;
+pub mod error;
+pub mod task;
+pub mod tenant;
+
+pub use content::ContentStore;
+pub use error::{Error, Result};
+pub use task::TaskStore;
+pub use tenant::TenantStore;
+
+/// Everything that a store does.
+pub trait Store: TenantStore + ContentStore + TaskStore {}
+
+impl<T: TenantStore + ContentStore + TaskStore> Store for T {}
