@@ -157,8 +157,7 @@ mod tests {
 
     #[test]
     fn only_overload_timeout_and_absence_are_worth_a_retry() {
-        let transient: Vec<_> =
-            TABLE.iter().filter(|row| row.0.is_transient()).map(|row| row.3).collect();
+        let transient: Vec<_> = TABLE.iter().filter(|row| row.0.is_transient()).map(|row| row.3).collect();
         assert_eq!(transient, ["EXHAUSTED", "TIMEOUT", "UNAVAILABLE"]);
     }
 

@@ -9,13 +9,22 @@
 //! To add a mechanism: one file, its algorithm and source in the module doc, a property test against a naive model
 //! or a closed form beside it.
 
+pub mod backoff;
+pub mod breaker;
+pub mod bucket;
+pub mod deadline;
 pub mod error;
+pub mod ewma;
 pub mod id;
+pub mod p2c;
 pub mod page;
 pub mod priority;
+pub mod retry_budget;
 pub mod tenant;
 pub mod time;
+mod window;
 
+pub use deadline::Deadline;
 pub use error::{ErrorKind, Fault, Violation};
 pub use id::Id;
 pub use page::{Page, PageRequest};
