@@ -12,7 +12,9 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 pub fn write(descriptors: &[u8], to: &Path) -> Result<(), Box<dyn Error>> {
     let pool = DescriptorPool::decode(descriptors)?;
     let http = pool.get_extension_by_name("google.api.http").ok_or("google.api.http is not compiled in")?;
-    let mut code = String::from("/// One entry for each HTTP binding of each public rpc.\npub static ROUTES: &[Route] = &[\n");
+    let mut code = String::from(
+        "/// One entry for each HTTP binding of each public rpc.\npub static ROUTES: &[Route] = &[\n",
+    );
     for service in pool.services() {
         for method in service.methods() {
             let options = method.options();
@@ -29,12 +31,19 @@ pub fn write(descriptors: &[u8], to: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn write_route(code: &mut String, method: &MethodDescriptor, rule: &DynamicMessage) -> Result<(), Box<dyn Error>> {
+fn write_route(
+    code: &mut String,
+    method: &MethodDescriptor,
+    rule: &DynamicMessage,
+) -> Result<(), Box<dyn Error>> {
     let (verb, template) = ["get", "put", "post", "delete", "patch"]
         .into_iter()
-        .find_map(|verb| Some((verb, rule.get_field_by_name(verb)?.as_str()?.to_owned())).filter(|(_, t)| !t.is_empty()))
+        .find_map(|verb| {
+            Some((verb, rule.get_field_by_name(verb)?.as_str()?.to_owned())).filter(|(_, t)| !t.is_empty())
+        })
         .ok_or_else(|| format!("{}: its google.api.http option has no pattern", method.full_name()))?;
-    let body = rule.get_field_by_name("body").and_then(|body| body.as_str().map(str::to_owned)).unwrap_or_default();
+    let body =
+        rule.get_field_by_name("body").and_then(|body| body.as_str().map(str::to_owned)).unwrap_or_default();
     let body = match body.as_str() {
         "" => "Body::None".to_owned(),
         "*" => "Body::Whole".to_owned(),

@@ -105,8 +105,10 @@ mod tests {
 
     #[test]
     fn a_route_turns_json_into_wire_bytes_and_back() {
-        let route = ROUTES.iter().find(|route| route.template == "/v1/tasks" && route.verb == "POST").unwrap();
-        let wire = (route.encode)(br#"{"tasks":[{"kind":"demo","priority":"PRIORITY_INTERACTIVE"}]}"#).unwrap();
+        let route =
+            ROUTES.iter().find(|route| route.template == "/v1/tasks" && route.verb == "POST").unwrap();
+        let wire =
+            (route.encode)(br#"{"tasks":[{"kind":"demo","priority":"PRIORITY_INTERACTIVE"}]}"#).unwrap();
         let request = crate::scheduling::v1::SubmitTasksRequest::decode(wire).unwrap();
         assert_eq!(request.tasks[0].priority, 1);
         let answer = crate::scheduling::v1::SubmitTasksResponse {
@@ -118,7 +120,8 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_named() {
-        let route = ROUTES.iter().find(|route| route.template == "/v1/queries" && route.verb == "POST").unwrap();
+        let route =
+            ROUTES.iter().find(|route| route.template == "/v1/queries" && route.verb == "POST").unwrap();
         let fault = (route.encode)(br#"{"nam":"x"}"#).unwrap_err().to_string();
         assert!(fault.contains("unknown field `nam`"), "{fault}");
     }

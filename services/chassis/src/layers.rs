@@ -1,0 +1,93 @@
+//! The stacks: what every call passes, outermost first, each layer with its reason.
+
+pub mod context;
+pub mod deadline;
+pub mod limit;
+pub mod panic;
+pub mod trace;
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::{Layer, Service, ServiceBuilder};
+
+pub use limit::ServerLimits;
+
+use crate::Wire;
+
+/// The server's stack around a part's routes.
+pub fn server_stack(routes: Routes, limits: ServerLimits) -> Wire {
+    let stack = ServiceBuilder::new()
+        // The caller's tenant, deadline and trace, read once, for everything below.
+        .layer(Around(context::enter))
+        // One span a call; faults of ours logged as errors, the caller's mistakes are not.
+        .layer(Around(trace::observe))
+        // An overloaded part says so in microseconds instead of queueing calls that nobody waits for any more.
+        .layer(limit::LimitLayer::new(limits))
+        // The caller's deadline ends the call here too: an in-process call has no transport that would.
+        .layer(Around(deadline::enforce))
+        // A defect in one call is one failed call.
+        .layer(Around(panic::catch));
+    Wire::new(stack.service(routes.prepare()))
+}
+
+/// What a layer does around a call: given the request and the service below, it makes the answer.
+type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+/// A service of gRPC requests below a server layer: it answers always, failures as statuses.
+pub trait Inner:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+{
+}
+
+impl<S> Inner for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+{
+}
+
+/// A layer that is one function of the request and the call below it.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<F>(F);
+
+/// The service of [`Around`].
+#[derive(Debug, Clone)]
+pub struct AroundService<F, S> {
+    around: F,
+    inner: S,
+}
+
+impl<F: Clone, S> Layer<S> for Around<F> {
+    type Service = AroundService<F, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AroundService { around: self.0.clone(), inner }
+    }
+}
+
+impl<F, S> Service<Request<Body>> for AroundService<F, S>
+where
+    S: Inner,
+    F: Fn(Request<Body>, &mut dyn FnMut(Request<Body>) -> Answer) -> Answer,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let inner = &mut self.inner;
+        (self.around)(request, &mut |request| Box::pin(inner.call(request)))
+    }
+}
+
+/// An answer that is this status.
+pub(crate) fn refuse(status: tonic::Status) -> Answer {
+    Box::pin(std::future::ready(Ok(status.into_http())))
+}

@@ -1,0 +1,94 @@
+//! Start, drain, stop. A soft shutdown lets what runs finish within a grace time; a hard one ends it.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::{Background, sleep};
+
+/// The two tokens of a process and the tasks that watch them.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    soft: CancellationToken,
+    hard: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Shutdown {
+    /// Cancelled when the process is to drain.
+    pub fn soft(&self) -> CancellationToken {
+        self.soft.clone()
+    }
+
+    /// Cancelled when the process is to end at once.
+    pub fn hard(&self) -> CancellationToken {
+        self.hard.clone()
+    }
+
+    /// Runs a future until it ends by itself or the process is to end at once.
+    pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        let hard = self.hard.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = future => {}
+                () = hard.cancelled() => {}
+            }
+        });
+    }
+
+    /// Runs a part's loop.
+    pub fn spawn_background(&self, background: Background) {
+        self.spawn((background.start)(self.soft()));
+    }
+
+    /// Begins the drain.
+    pub fn begin(&self) {
+        self.soft.cancel();
+    }
+
+    /// Drains: waits for everything to end by itself, for at most `grace`; then ends the rest. Returns whether
+    /// everything ended by itself.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        self.begin();
+        self.tracker.close();
+        let ended = tokio::select! {
+            () = self.tracker.wait() => true,
+            () = sleep(grace) => false,
+            () = self.hard.cancelled() => false,
+        };
+        if !ended {
+            warn!(tasks = self.tracker.len(), "the grace time is over: ending what still runs");
+            self.hard.cancel();
+            self.tracker.wait().await;
+        }
+        ended
+    }
+
+    /// Waits for Ctrl-C or SIGTERM, then begins the drain; the second signal ends at once.
+    pub async fn on_signal(self) {
+        signal().await;
+        info!("stopping: finishing what runs (once more to stop at once)");
+        self.begin();
+        signal().await;
+        self.hard.cancel();
+    }
+}
+
+/// The next Ctrl-C or SIGTERM.
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => {
+                stream.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
