@@ -1,1 +1,5 @@
 //! The ingestion service: documents in, matched against standing queries.
+
+pub mod matcher;
+pub mod query;
+pub mod text;
