@@ -35,7 +35,7 @@ pub fn words(text: &str) -> Vec<String> {
 
 /// The form in which names (of sources) are compared: trimmed, NFC, lower case, diacritics kept.
 pub fn fold_name(name: &str) -> String {
-    name.trim().nfc().flat_map(char::to_lowercase).collect()
+    name.trim().nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
 /// The chunk without surrounding ASCII punctuation, if that is one word of ASCII letters and digits. `_` is no
@@ -58,7 +58,8 @@ fn fold_onto(out: &mut String, text: &str) {
         out.extend(text.chars().map(|c| c.to_ascii_lowercase()));
         return;
     }
-    for c in text.nfkd().filter(|&c| !is_dropped(c)) {
+    // Dropped before as well as after: an invisible character between two marks would keep them from their order.
+    for c in text.chars().filter(|&c| !is_dropped(c)).nfkd().filter(|&c| !is_dropped(c)) {
         match c {
             '\u{2018}' | '\u{2019}' => out.push('\''),
             _ if c.is_ascii() => out.push(c.to_ascii_lowercase()),

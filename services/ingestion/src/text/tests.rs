@@ -53,7 +53,10 @@ fn folding_any_character_forgets_its_case() {
 
 /// Texts dense in what segmentation decides on: joiners, digits, marks, quotes, several scripts and spaces.
 fn tricky_text() -> impl Strategy<Value = String> {
-    prop_oneof![any::<String>(), "[ab1.,:;'_\"\\-é\u{301}\u{AD}\u{200D}אカ゛東ก한½⁄🦀🇦 \n\u{A0}]{0,40}"]
+    prop_oneof![
+        any::<String>(),
+        "[ab1.,:;'_\"\\-é\u{301}\u{AD}\u{200D}אカ゛東ก한½⁄🦀🇦İᾼ\u{5B0}\u{2DE0}\u{FE00}\u{A8C4} \n\u{A0}]{0,40}"
+    ]
 }
 
 proptest! {
@@ -62,6 +65,14 @@ proptest! {
         let folded = fold(&text);
         let whole: Vec<&str> = folded.unicode_words().map(without_base).collect();
         prop_assert_eq!(words(&text), whole);
+    }
+
+    #[test]
+    fn folding_any_text_twice_changes_nothing_more(text in tricky_text()) {
+        let once = fold(&text);
+        prop_assert_eq!(fold(&once), once);
+        let name = fold_name(&text);
+        prop_assert_eq!(fold_name(&name), name);
     }
 
     #[test]
