@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use super::Parsed;
 
+/// The longest start tags of a feed, in bytes: they are read anew with every group.
+const OPEN: usize = 64 << 10;
+
 /// Reads bytes as a whole feed.
 type Read<'a> = dyn Fn(&[u8]) -> Result<Feed, ParseFeedError> + 'a;
 
@@ -19,6 +22,9 @@ type Read<'a> = dyn Fn(&[u8]) -> Result<Feed, ParseFeedError> + 'a;
 pub(super) fn entries(bytes: &[u8], read: &Read<'_>) -> Option<(Option<Feed>, Parsed)> {
     let first = bytes.iter().find(|byte| matches!(byte, b'<' | b'{'))?;
     let cut = if *first == b'<' { cut_xml(bytes) } else { cut_json(bytes) }?;
+    if cut.open.len() > OPEN {
+        return None;
+    }
     let head = read(&[cut.head.as_slice(), &cut.close].concat()).ok();
     let mut parsed = Parsed::new();
     halve(&cut, &cut.entries, read, &mut parsed);
