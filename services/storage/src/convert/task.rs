@@ -1,0 +1,184 @@
+//! Tasks as they are submitted, as they stand, and as the scheduler sees them.
+
+use tidemill_kernel::{Id, Timestamp};
+use tidemill_proto::storage::v1 as api;
+use tidemill_proto::types::v1 as types;
+use tidemill_store::task::{AppendedTask, NewTask, QueueDepth, Task, TaskCount, TaskState, Waiting};
+
+use super::{rule, time};
+use crate::error::Within;
+use crate::{Error, Result};
+
+/// The message of a new task. Its id does not travel.
+pub fn encode_new_task(task: NewTask) -> types::NewTask {
+    types::NewTask {
+        kind: task.kind,
+        priority: task.priority.number(),
+        payload: task.payload,
+        key: task.key,
+        run_at: Some(time::encode(task.run_at)),
+        max_attempts: signed(task.max_attempts),
+        trace_parent: task.trace_parent,
+    }
+}
+
+/// The new task of a message. It runs from `now` on where it names no other time.
+pub fn decode_new_task(message: types::NewTask, now: Timestamp, new_id: &dyn Fn() -> Id) -> Result<NewTask> {
+    Ok(NewTask {
+        id: new_id(),
+        kind: rule::name("kind", message.kind)?,
+        priority: rule::priority("priority", message.priority)?,
+        payload: rule::text("payload", message.payload, rule::MAX_PAYLOAD)?,
+        key: rule::text("key", message.key, rule::MAX_KEY)?,
+        run_at: time::decode_or("run_at", message.run_at, now)?,
+        max_attempts: rule::attempts("max_attempts", message.max_attempts)?,
+        trace_parent: rule::text("trace_parent", message.trace_parent, rule::MAX_LABEL)?,
+    })
+}
+
+/// The new tasks of a list of at most [`rule::MAX_BATCH`].
+pub fn decode_new_tasks(
+    field: &str,
+    messages: Vec<types::NewTask>,
+    now: Timestamp,
+    new_id: &dyn Fn() -> Id,
+) -> Result<Vec<NewTask>> {
+    rule::at_most(field, messages.len(), rule::MAX_BATCH)?;
+    let decode = |(index, message)| decode_new_task(message, now, new_id).within_item(field, index);
+    messages.into_iter().enumerate().map(decode).collect()
+}
+
+/// The message of a task.
+pub fn encode_task(task: Task) -> types::Task {
+    types::Task {
+        id: task.new.id.to_string(),
+        tenant: task.tenant.to_string(),
+        kind: task.new.kind,
+        priority: task.new.priority.number(),
+        payload: task.new.payload,
+        key: task.new.key,
+        state: task.state.number(),
+        attempt: signed(task.attempt),
+        max_attempts: signed(task.new.max_attempts),
+        run_at: Some(time::encode(task.new.run_at)),
+        created_at: Some(time::encode(task.created_at)),
+        started_at: task.started_at.map(time::encode),
+        finished_at: task.finished_at.map(time::encode),
+        worker: task.worker,
+        error: task.error,
+        result: task.result,
+        trace_parent: task.new.trace_parent,
+    }
+}
+
+/// The task of a message.
+pub fn decode_task(message: types::Task) -> Result<Task> {
+    let id = rule::id("id", &message.id)?;
+    let new = types::NewTask {
+        kind: message.kind,
+        priority: message.priority,
+        payload: message.payload,
+        key: message.key,
+        run_at: message.run_at,
+        max_attempts: message.max_attempts,
+        trace_parent: message.trace_parent,
+    };
+    let created_at = time::decode_required("created_at", message.created_at)?;
+    Ok(Task {
+        new: decode_new_task(new, created_at, &|| id)?,
+        tenant: rule::tenant("tenant", &message.tenant)?,
+        state: rule::present("state", decode_state("state", message.state)?)?,
+        attempt: rule::natural("attempt", message.attempt)?,
+        created_at,
+        started_at: time::decode_optional("started_at", message.started_at)?,
+        finished_at: time::decode_optional("finished_at", message.finished_at)?,
+        worker: message.worker,
+        error: message.error,
+        result: message.result,
+    })
+}
+
+/// A state; none when not said.
+pub fn decode_state(field: &str, number: i32) -> Result<Option<TaskState>> {
+    if number == 0 {
+        return Ok(None);
+    }
+    TaskState::from_number(number).map(Some).ok_or_else(|| {
+        let states = TaskState::ALL.map(|state| format!("{} ({})", state.number(), state.name())).join(", ");
+        Error::field(field, format!("is {number}; use one of {states}"))
+    })
+}
+
+/// The message of what became of an appended task.
+pub fn encode_appended_task(task: AppendedTask) -> api::AppendedTask {
+    api::AppendedTask { id: task.id.to_string(), duplicate: task.duplicate, sequence: task.sequence }
+}
+
+/// What became of an appended task.
+pub fn decode_appended_task(message: &api::AppendedTask) -> Result<AppendedTask> {
+    let id = rule::id("id", &message.id)?;
+    Ok(AppendedTask { id, duplicate: message.duplicate, sequence: message.sequence })
+}
+
+/// The message of a waiting task.
+pub fn encode_waiting(waiting: Waiting) -> api::WaitingTask {
+    api::WaitingTask {
+        id: waiting.id.to_string(),
+        tenant: waiting.tenant.to_string(),
+        kind: waiting.kind,
+        priority: waiting.priority.number(),
+        sequence: waiting.sequence,
+        run_at: Some(time::encode(waiting.run_at)),
+    }
+}
+
+/// The waiting task of a message.
+pub fn decode_waiting(message: api::WaitingTask) -> Result<Waiting> {
+    Ok(Waiting {
+        id: rule::id("id", &message.id)?,
+        tenant: rule::tenant("tenant", &message.tenant)?,
+        kind: rule::name("kind", message.kind)?,
+        priority: rule::priority("priority", message.priority)?,
+        sequence: message.sequence,
+        run_at: time::decode_required("run_at", message.run_at)?,
+    })
+}
+
+/// The message of a queue's depth.
+pub fn encode_depth(depth: QueueDepth) -> api::QueueDepth {
+    api::QueueDepth {
+        tenant: depth.tenant.to_string(),
+        priority: depth.priority.number(),
+        kind: depth.kind,
+        waiting: depth.waiting,
+    }
+}
+
+/// The queue's depth of a message.
+pub fn decode_depth(message: api::QueueDepth) -> Result<QueueDepth> {
+    Ok(QueueDepth {
+        tenant: rule::tenant("tenant", &message.tenant)?,
+        priority: rule::priority("priority", message.priority)?,
+        kind: rule::name("kind", message.kind)?,
+        waiting: message.waiting,
+    })
+}
+
+/// The message of a count of tasks.
+pub fn encode_task_count(count: TaskCount) -> api::TaskCount {
+    api::TaskCount { priority: count.priority.number(), state: count.state.number(), count: count.count }
+}
+
+/// The count of tasks of a message.
+pub fn decode_task_count(message: &api::TaskCount) -> Result<TaskCount> {
+    Ok(TaskCount {
+        priority: rule::priority("priority", message.priority)?,
+        state: rule::present("state", decode_state("state", message.state)?)?,
+        count: message.count,
+    })
+}
+
+/// Counts of attempts are small; one that is not is shown as the largest.
+pub(super) fn signed(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
