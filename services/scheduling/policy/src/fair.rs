@@ -142,6 +142,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_that_comes_and_goes_does_not_lose_what_it_had_in_advance() {
+        let mut order = FairOrder::default();
+        order.set_ready(0, true);
+        let mut served = [0; 2];
+        for _ in 0..100 {
+            order.set_ready(1, true);
+            let first = order.first().unwrap();
+            order.serve(first, 1, 1);
+            served[first as usize] += 1;
+            order.set_ready(1, false);
+        }
+        assert_eq!(served, [50, 50]);
+    }
+
+    #[test]
     fn weights_divide_the_service() {
         let mut order = FairOrder::default();
         let weights = [1, 4, 16];

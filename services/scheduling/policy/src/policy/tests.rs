@@ -83,6 +83,15 @@ fn a_task_that_comes_back_goes_first() {
 }
 
 #[test]
+fn a_tenants_kinds_are_served_oldest_first() {
+    let mut policy = policy();
+    for (sequence, kind_number) in [(1, 1), (2, 0), (3, 0), (4, 2), (5, 1)] {
+        policy.enqueue(candidate(sequence, 0, Priority::Normal, kind_number));
+    }
+    assert_eq!(sequences(&policy.take(&[kind(0), kind(1)], 9)), [1, 2, 3, 5]);
+}
+
+#[test]
 fn what_is_known_is_not_taken_in_again() {
     let mut policy = policy();
     assert_eq!(policy.enqueue(normal(1, 0)), Enqueued::Queued);

@@ -203,3 +203,23 @@ fn a_queue_that_runs_low_asks_once_from_where_the_window_ends() {
     assert_eq!(sequences(&policy.take(&[kind(0)], 9)), [3, 4, 5]);
     assert_eq!((policy.next_refill(), policy.is_empty()), (None, true));
 }
+
+#[test]
+fn a_page_that_no_longer_joins_on_is_dropped_and_read_again() {
+    let mut policy = fresh();
+    for sequence in 1..=6 {
+        policy.started(&normal(sequence, 0));
+    }
+    policy.mark_truncated(&normal(6, 0).queue(), 6);
+    let refill = policy.next_refill().unwrap();
+    // Four come back while the page is read: the window ends at the third now.
+    for sequence in 1..=4 {
+        assert!(policy.returned(id(sequence)));
+    }
+    policy.refilled(&refill, vec![normal(7, 0)], 7, false);
+    assert_eq!(sequences(&policy.take(&[kind(0)], 9)), [1, 2, 3]);
+    let refill = policy.next_refill().unwrap();
+    assert_eq!(refill.after, 3, "the fourth was left to the store");
+    policy.refilled(&refill, vec![normal(4, 0), normal(7, 0)], 7, false);
+    assert_eq!(sequences(&policy.take(&[kind(0)], 9)), [4, 7]);
+}
