@@ -1,0 +1,216 @@
+//! JSON over HTTP: from the route to the answer, in the order in which a request can be refused.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+use tidemill_chassis::{Context, sleep};
+use tidemill_proto::Body as RouteBody;
+use tonic::body::Body;
+
+use crate::answer::{self, Answer};
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::json::Source;
+use crate::router::Found;
+use crate::service::Shared;
+use crate::stream::{Fault, Outgoing};
+use crate::upload::Upload;
+use crate::{media, params, reply, transcode};
+
+/// Answers one request.
+pub(crate) async fn answer(
+    shared: &Shared,
+    request: Request<Body>,
+    trace_parent: &str,
+) -> Result<Response<Body>, Error> {
+    let is_head = request.method() == Method::HEAD;
+    let method = if is_head { Method::GET } else { request.method().clone() };
+    if method == Method::GET && matches!(request.uri().path(), "/healthz" | "/readyz") {
+        return Ok(reply::text(StatusCode::OK, "ok\n"));
+    }
+    shared.check_origin(&request)?;
+    if method == Method::GET && request.uri().path() == "/" {
+        return Ok(reply::json(StatusCode::OK, shared.welcome.clone()));
+    }
+    let mut response = match shared.router.find(method.as_str(), request.uri().path()) {
+        Found::Route(endpoint, values) => {
+            let values = values.into_iter().map(str::to_owned).collect();
+            let matched = Matched { endpoint: Arc::clone(endpoint), values };
+            call(shared, matched, request, trace_parent).await?
+        }
+        Found::OtherMethods(methods) => other_methods(&request, &methods)?,
+        Found::Nothing => return Err(no_route(shared, &request)),
+    };
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
+    Ok(response)
+}
+
+/// A route, and what the path gives for its variables.
+struct Matched {
+    endpoint: Arc<Endpoint>,
+    values: Vec<String>,
+}
+
+impl Matched {
+    /// The fields that path and query give.
+    fn params(&self, request: &Request<Body>) -> Result<Map<String, Value>, Error> {
+        params::read(&self.endpoint, &self.values, request.uri().query())
+    }
+}
+
+/// The rest, once the route is known.
+async fn call(
+    shared: &Shared,
+    matched: Matched,
+    request: Request<Body>,
+    trace_parent: &str,
+) -> Result<Response<Body>, Error> {
+    let endpoint = &matched.endpoint;
+    let caller = shared.caller(request.headers(), trace_parent).await?;
+    endpoint.access.allow(&caller, endpoint.service)?;
+    let context = Context {
+        tenant: caller.tenant,
+        operator: caller.operator,
+        deadline: None,
+        trace_parent: Some(trace_parent.to_owned()),
+    };
+    let (client_streams, server_streams) = (endpoint.route.client_streaming, endpoint.route.server_streaming);
+    if client_streams || server_streams {
+        return stream(shared, matched, request, &context).await;
+    }
+    media::check_json(request.headers())?;
+    let timeout = shared.config.request_timeout();
+    let context = Context { deadline: Some(shared.clock.now() + timeout), ..context };
+    tokio::select! {
+        response = unary(shared, &matched, request, &context) => response,
+        () = sleep(timeout) => Err(Error::Late(shared.config.request_timeout_ms)),
+    }
+}
+
+/// One message in, one out.
+async fn unary(
+    shared: &Shared,
+    matched: &Matched,
+    request: Request<Body>,
+    context: &Context,
+) -> Result<Response<Body>, Error> {
+    let endpoint = &*matched.endpoint;
+    let message = single(shared, matched, request).await?;
+    let answer = dial(shared, endpoint, context, answer::one_frame(&message)).await?.only().await?;
+    let json = (endpoint.route.decode)(answer).map_err(|fault| Error::Defect(fault.to_string()))?;
+    Ok(reply::json(StatusCode::OK, json))
+}
+
+/// A stream in, out, or both.
+async fn stream(
+    shared: &Shared,
+    matched: Matched,
+    request: Request<Body>,
+    context: &Context,
+) -> Result<Response<Body>, Error> {
+    let endpoint = &*matched.endpoint;
+    let format = media::format(request.headers())?;
+    let fault = Fault::default();
+    let frames = if endpoint.route.client_streaming {
+        media::check_body(request.headers(), true)?;
+        let params = matched.params(&request)?;
+        let (limit, endpoint) = (shared.config.line_limit, Arc::clone(&matched.endpoint));
+        Upload { body: request.into_body(), endpoint, params, limit, fault: Arc::clone(&fault) }.into_frames()
+    } else {
+        answer::one_frame(&single(shared, &matched, request).await?)
+    };
+    let answer = dial(shared, endpoint, context, frames).await?;
+    if !endpoint.route.server_streaming {
+        let answer = answer.only().await?;
+        if let Some(error) = fault.get() {
+            return Err(error.clone());
+        }
+        let json = (endpoint.route.decode)(answer).map_err(|fault| Error::Defect(fault.to_string()))?;
+        return Ok(reply::json(StatusCode::OK, json));
+    }
+    let keep_alive = shared.config.keep_alive();
+    let outgoing = Outgoing { answer, route: endpoint.route, format, keep_alive, fault };
+    Ok(reply::streamed(format.media_type(), outgoing.into_body()))
+}
+
+async fn dial(
+    shared: &Shared,
+    endpoint: &Endpoint,
+    context: &Context,
+    frames: Body,
+) -> Result<Answer, Error> {
+    let now = shared.clock.now();
+    answer::call(&shared.switchboard, endpoint.route.grpc_path, context, now, frames).await
+}
+
+/// The one message of a request.
+async fn single(shared: &Shared, matched: &Matched, request: Request<Body>) -> Result<Bytes, Error> {
+    let endpoint = &*matched.endpoint;
+    let params = matched.params(&request)?;
+    let body = if endpoint.route.body == RouteBody::None {
+        if !http_body::Body::is_end_stream(request.body()) {
+            return Err(Error::UnexpectedBody);
+        }
+        Bytes::new()
+    } else {
+        media::check_body(request.headers(), false)?;
+        read(request.into_body(), shared.config.body_limit).await?
+    };
+    transcode::message(endpoint, &params, &body, Source::Body(0)).map_err(Error::Json)
+}
+
+/// The whole body, if it is within the limit.
+async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
+    let announced = http_body::Body::size_hint(&body).lower();
+    if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(fault) if fault.is::<LengthLimitError>() => Err(Error::BodyTooLarge { limit }),
+        Err(fault) => Err(Error::BodyUnreadable(fault.to_string())),
+    }
+}
+
+/// The path is there for other methods: says for which.
+fn other_methods(request: &Request<Body>, methods: &[&str]) -> Result<Response<Body>, Error> {
+    let mut allow: Vec<&str> = methods.to_vec();
+    if allow.contains(&"GET") {
+        allow.push("HEAD");
+    }
+    allow.push("OPTIONS");
+    let allow = allow.join(", ");
+    if request.method() == Method::OPTIONS {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        if let Ok(allow) = HeaderValue::from_str(&allow) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        return Ok(response);
+    }
+    let (path, method) = (shorten(request.uri().path()), shorten(request.method().as_str()));
+    Err(Error::Method { path, method, allow })
+}
+
+fn no_route(shared: &Shared, request: &Request<Body>) -> Error {
+    let path = request.uri().path();
+    let media_type = request.headers().get(header::CONTENT_TYPE);
+    if media_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc-web")) {
+        return Error::Protocol("gRPC-Web is not spoken here: use gRPC over HTTP/2, or JSON");
+    }
+    let near = shared.router.near(path);
+    let hint = match near.is_empty() {
+        true => "; GET / lists the routes".to_owned(),
+        false => format!("; did you mean {}?", near.join(" or ")),
+    };
+    Error::NoRoute { path: shorten(path), hint }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(200).collect()
+}

@@ -1,0 +1,115 @@
+//! The gateway as one tower service: tells gRPC from HTTP, finds the route, asks who calls, and answers.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context as Poller, Poll};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use tidemill_chassis::Switchboard;
+use tidemill_chassis::context::TRACE_PARENT;
+use tidemill_kernel::Clock;
+use tonic::body::Body;
+use tower::Service;
+
+use crate::access::Catalogue;
+use crate::auth::{Authenticator, Caller};
+use crate::config::{Auth, Config};
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::router::Router;
+use crate::trace::Traces;
+use crate::{origin, passthrough, rest, status};
+
+/// Answers HTTP requests, whether they carry JSON or gRPC. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Shared>);
+
+/// What every request needs.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) switchboard: Switchboard,
+    pub(crate) router: Router<Arc<Endpoint>>,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) traces: Traces,
+    /// The answer to `GET /`.
+    pub(crate) welcome: Bytes,
+}
+
+impl Shared {
+    /// Who sent these headers.
+    pub(crate) async fn caller(&self, headers: &HeaderMap, trace_parent: &str) -> Result<Caller, Error> {
+        self.authenticator.caller(headers, &*self.clock, trace_parent).await
+    }
+
+    /// In open mode, refuses what a foreign web page may have sent.
+    pub(crate) fn check_origin(&self, request: &Request<Body>) -> Result<(), Error> {
+        match self.config.auth {
+            Auth::Open => origin::check(request.headers(), request.uri(), &self.config.hosts),
+            Auth::Key => Ok(()),
+        }
+    }
+}
+
+impl Gateway {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl<B> Service<Request<B>> for Gateway
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Poller<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(answer(shared, request).await) })
+    }
+}
+
+/// Answers one request; a defect in it is one failed request.
+async fn answer(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
+    let trace_parent = shared.traces.parent(request.headers());
+    let is_grpc = passthrough::is_grpc(request.headers());
+    let answer = async {
+        if is_grpc {
+            return passthrough::forward(&shared, request, &trace_parent).await;
+        }
+        rest::answer(&shared, request, &trace_parent).await.unwrap_or_else(status::response)
+    };
+    let mut response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(trace_parent, "a request made the gateway panic");
+        let error = Error::Defect("its log says more".to_owned());
+        if is_grpc { error.into_status().into_http() } else { status::response(error) }
+    });
+    if let Ok(value) = HeaderValue::from_str(&trace_parent) {
+        response.headers_mut().insert(TRACE_PARENT, value);
+    }
+    if !is_grpc {
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
+}

@@ -1,0 +1,69 @@
+//! The trace a request belongs to: the caller's, or a new one, so that every task can be found from the request that
+//! caused it. Source: W3C Trace Context, §3.2.
+
+use std::sync::{Mutex, PoisonError};
+
+use http::HeaderMap;
+use rand::RngCore;
+use rand::rngs::StdRng;
+use tidemill_chassis::context::TRACE_PARENT;
+
+/// Gives requests their trace.
+#[derive(Debug)]
+pub(crate) struct Traces(Mutex<StdRng>);
+
+impl Traces {
+    /// New traces have ids from this generator.
+    pub(crate) fn new(rng: StdRng) -> Self {
+        Self(Mutex::new(rng))
+    }
+
+    /// The `traceparent` of these headers if there is a good one, else a new one.
+    pub(crate) fn parent(&self, headers: &HeaderMap) -> String {
+        let given = headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok());
+        given.filter(|given| is_trace_parent(given)).map_or_else(|| self.fresh(), str::to_owned)
+    }
+
+    fn fresh(&self) -> String {
+        let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // All zeros mean "none" in either id.
+        let trace = (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())).max(1);
+        format!("00-{trace:032x}-{:016x}-01", rng.next_u64().max(1))
+    }
+}
+
+fn is_trace_parent(text: &str) -> bool {
+    let parts: Vec<_> = text.split('-').collect();
+    let hex = |part: &str, length| {
+        part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let id = |part: &str, length| hex(part, length) && part.bytes().any(|b| b != b'0');
+    matches!(parts[..], [version, trace, span, flags]
+        if version == "00" && id(trace, 32) && id(span, 16) && hex(flags, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn a_good_trace_goes_on_and_anything_else_begins_a_new_one() {
+        let traces = Traces::new(StdRng::seed_from_u64(1));
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let with = |value: &str| {
+            traces.parent(&HeaderMap::from_iter([(
+                http::HeaderName::from_static(TRACE_PARENT),
+                value.parse().unwrap(),
+            )]))
+        };
+        assert_eq!(with(good), good);
+        let zeros = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
+        for bad in ["", "x", zeros, &good.to_uppercase(), &good[1..]] {
+            let fresh = with(bad);
+            assert!(fresh != bad && is_trace_parent(&fresh), "{bad} {fresh}");
+        }
+        assert_ne!(traces.parent(&HeaderMap::new()), traces.parent(&HeaderMap::new()));
+    }
+}
