@@ -74,15 +74,7 @@ fn decode_matched(
 fn decode_new_match(message: api::NewMatch, now: Timestamp, new_id: &dyn Fn() -> Id) -> Result<NewMatch> {
     let query_id = rule::id("query_id", &message.query_id)?;
     let task = decode_new_task(rule::present("task", message.task)?, now, new_id).within("task")?;
-    Ok(NewMatch { query_id, score: decode_score(message.score)?, task })
-}
-
-/// A score: any number but infinite ones.
-pub(super) fn decode_score(score: f64) -> Result<f64> {
-    if score.is_finite() {
-        return Ok(score);
-    }
-    Err(Error::field("score", format!("is {score}; give a finite number")))
+    Ok(NewMatch { query_id, score: message.score, task })
 }
 
 /// The message of what became of a document.

@@ -5,7 +5,6 @@ use tidemill_proto::storage::v1 as api;
 use tidemill_proto::types::v1 as types;
 use tidemill_store::content::{Analysis, Document, Found, Hit};
 
-use super::content::decode_score;
 use super::{json, rule, time};
 use crate::Result;
 use crate::error::Within;
@@ -30,7 +29,7 @@ pub fn decode_found(message: types::Result) -> Result<Found> {
         query: message.query,
         document: shown(&message.document_id, message.title, message.url, message.source)
             .within("document")?,
-        score: decode_score(message.score)?,
+        score: message.score,
         matched_at: time::decode_required("matched_at", message.matched_at)?,
         analysis: match message.analysis {
             Some(analysis) => Some(decode_analysis(analysis, Timestamp::default()).within("analysis")?),

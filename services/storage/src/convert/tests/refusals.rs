@@ -88,19 +88,6 @@ fn batches_have_bounds() {
 }
 
 #[test]
-fn a_score_must_be_a_number() {
-    for score in [f64::NAN, f64::INFINITY] {
-        let result = types::Result {
-            document_id: rows::absent().to_string(),
-            matched_at: Some(time::encode(NOW)),
-            score,
-            ..types::Result::default()
-        };
-        assert_eq!(fields(crate::convert::found::decode_found(result)), ["score"]);
-    }
-}
-
-#[test]
 fn each_field_of_a_query_is_refused_by_its_name() {
     let good = types::Query {
         name: "rust".into(),
