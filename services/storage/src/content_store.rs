@@ -30,7 +30,7 @@ impl ContentStoreService for Content {
     ) -> Result<Response<AppendDocumentsResponse>, Status> {
         let context = Context::of(&request);
         let (tenant, request, now) = (context.tenant()?, request.into_inner(), self.0.now());
-        let documents = decode_matched_documents(request.documents, now, &|| self.0.new_id(now))?;
+        let documents = decode_matched_documents(request.documents, now, &|| self.0.new_id())?;
         let appended = self.0.store.append_documents(tenant, documents, request.query_version, now);
         let documents = appended.await.map_err(Error::Store)?.into_iter().map(encode_appended).collect();
         Ok(Response::new(AppendDocumentsResponse { documents }))
@@ -54,7 +54,7 @@ impl ContentStoreService for Content {
     ) -> Result<Response<PutQueryResponse>, Status> {
         let context = Context::of(&request);
         let (tenant, request, now) = (context.tenant()?, request.into_inner(), self.0.now());
-        let query = decode_query(rule::present("query", request.query)?, now, &|| self.0.new_id(now));
+        let query = decode_query(rule::present("query", request.query)?, now, &|| self.0.new_id());
         let query = self.0.store.put_query(tenant, rule::inside("query", query)?).await;
         Ok(Response::new(PutQueryResponse { query: Some(encode_query(query.map_err(Error::Store)?)?) }))
     }
@@ -101,7 +101,7 @@ impl ContentStoreService for Content {
     ) -> Result<Response<PutSourceResponse>, Status> {
         let context = Context::of(&request);
         let (tenant, request, now) = (context.tenant()?, request.into_inner(), self.0.now());
-        let source = decode_source(rule::present("source", request.source)?, now, &|| self.0.new_id(now));
+        let source = decode_source(rule::present("source", request.source)?, now, &|| self.0.new_id());
         let source = self.0.store.put_source(tenant, rule::inside("source", source)?).await;
         Ok(Response::new(PutSourceResponse { source: Some(encode_source(source.map_err(Error::Store)?).0) }))
     }

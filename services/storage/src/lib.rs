@@ -65,8 +65,8 @@ impl Deps {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn new_id(&self, now: Timestamp) -> Id {
-        Id::new(now, &mut self.rng())
+    pub(crate) fn new_id(&self) -> Id {
+        Id::new(self.now(), &mut self.rng())
     }
 }
 

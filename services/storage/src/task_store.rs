@@ -34,7 +34,7 @@ impl TaskStoreService for Tasks {
         let (request, now) = (request.into_inner(), self.0.now());
         let tenant = rule::tenant("tenant", &request.tenant)?;
         rule::batch("tasks", request.tasks.len())?;
-        let tasks = decode_new_tasks("tasks", request.tasks, now, &|| self.0.new_id(now))?;
+        let tasks = decode_new_tasks("tasks", request.tasks, now, &|| self.0.new_id())?;
         let appended = self.0.store.append_tasks(&tenant, tasks, now).await.map_err(Error::Store)?;
         let tasks = appended.into_iter().map(encode_appended_task).collect();
         Ok(Response::new(AppendTasksResponse { tasks }))
@@ -58,7 +58,7 @@ impl TaskStoreService for Tasks {
         request: Request<SettleTasksRequest>,
     ) -> Result<Response<SettleTasksResponse>, Status> {
         let (request, now) = (request.into_inner(), self.0.now());
-        let completions = decode_completions(request.completions, now, &|| self.0.new_id(now))?;
+        let completions = decode_completions(request.completions, now, &|| self.0.new_id())?;
         let failures = decode_failures(request.failures)?;
         let settled = self.0.store.settle_tasks(completions, failures, now).await.map_err(Error::Store)?;
         let follow_ups = settled.follow_ups.into_iter().map(encode_waiting).collect();

@@ -21,8 +21,8 @@ pub const MAX_BODY: usize = 16 << 20;
 pub const MAX_LINE: usize = 16 << 10;
 /// The longest external id, worker name or trace context, in bytes.
 pub const MAX_LABEL: usize = 1 << 10;
-/// The longest text to search for, in bytes.
-pub const MAX_SEARCH: usize = 1 << 10;
+/// The longest text to search for, in bytes: a pasted article is, a file is not.
+pub const MAX_SEARCH: usize = 64 << 10;
 /// The longest memory of a collector, in bytes.
 pub const MAX_CURSOR: usize = 4 << 20;
 /// How many attempts a task has when its submitter says nothing.
