@@ -108,7 +108,7 @@ pub struct MatchedDocument {
 pub struct NewMatch {
     /// The query.
     pub query_id: Id,
-    /// How well the document fits.
+    /// How well the document fits; a number that is not finite is stored as 0.
     pub score: f64,
     /// Made only if the match is new.
     pub task: NewTask,
@@ -196,7 +196,8 @@ pub struct QuerySet {
 pub trait ContentStore: Send + Sync + 'static {
     /// Stores documents with their matches and tasks in one step. A document that exists is left as it is; a match
     /// that exists makes no second task. [`crate::Error::StaleQueries`] if the tenant's query set is not at
-    /// `query_version`. A tenant has at most one analysis task and one analysis per query and document.
+    /// `query_version`, [`crate::Error::NotFound`] for a match with an unknown query. A tenant has at most one analysis
+    /// task and one analysis per query and document.
     async fn append_documents(
         &self,
         tenant: &TenantName,
@@ -205,7 +206,7 @@ pub trait ContentStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<Appended>>;
 
-    /// The documents with these ids; unknown ones are left out.
+    /// The documents with these ids, each once, in no order; unknown ones are left out.
     async fn documents(&self, tenant: &TenantName, ids: &[Id]) -> Result<Vec<Document>>;
 
     /// Adds a query and returns it as it stands. The same content again changes nothing; another content under the
@@ -237,7 +238,8 @@ pub trait ContentStore: Send + Sync + 'static {
     /// Stores what the source's collector remembers, and when it ran.
     async fn save_cursor(&self, tenant: &TenantName, name: &str, cursor: &str, at: Timestamp) -> Result<()>;
 
-    /// A page of results: of one query by score, best first; of all queries by time of the match, newest first.
+    /// A page of results: of one query by score, best first, equal ones in the order of storing; of all queries by time
+    /// of the match, newest first, equal ones last stored first.
     /// [`crate::Error::NotFound`] for an unknown query name.
     async fn page_results(
         &self,
@@ -247,8 +249,11 @@ pub trait ContentStore: Send + Sync + 'static {
     ) -> Result<Page<Found>>;
 
     /// Full-text search over title and body: all words must occur; `"phrases"` and `prefix*` allowed; nothing else
-    /// has a meaning, so that any text can be pasted. [`crate::Error::Search`] for a text without a word.
-    async fn search_documents(&self, tenant: &TenantName, text: &str, page: PageRequest) -> Result<Page<Hit>>;
+    /// has a meaning, so that any text can be pasted (see [`crate::search`]). Those with all words in their title come
+    /// first, each group newest first: an order that no other tenant's document and no later one can change.
+    /// [`crate::Error::Search`] for a text without a word.
+    async fn search_documents(&self, tenant: &TenantName, text: &str, page: PageRequest)
+    -> Result<Page<Hit>>;
 
     /// How much of everything the tenant has.
     async fn counts(&self, tenant: &TenantName) -> Result<Counts>;

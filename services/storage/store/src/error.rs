@@ -1,6 +1,8 @@
 //! What a store can answer instead of a result.
 
-use tidemill_kernel::ErrorKind;
+use tidemill_kernel::{ErrorKind, Id};
+
+use crate::task::TaskState;
 
 /// Result of a store method.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -65,6 +67,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// A finished task that was to be cancelled.
+    pub fn cannot_cancel(id: Id, state: TaskState) -> Self {
+        let mend = "only a waiting or running task can be cancelled";
+        Self::WrongState { id: id.to_string(), state: state.name(), mend }
+    }
+
+    /// A task that was to be put back and is not given up.
+    pub fn cannot_revive(id: Id, state: TaskState) -> Self {
+        let mend = "only a dead or cancelled task can be retried; submit a new one to run it again";
+        Self::WrongState { id: id.to_string(), state: state.name(), mend }
+    }
+
     /// The kind that crosses service boundaries.
     pub fn kind(&self) -> ErrorKind {
         match self {

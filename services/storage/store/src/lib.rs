@@ -6,18 +6,27 @@
 //! - One method is one atomic step of the domain: it happens whole and durably before it returns, or not at all.
 //! - `now` is a parameter. The store never reads a clock.
 //! - Documents, queries, sources, matches belong to one tenant; keys of every table lead with it.
+//! - Pages go on behind the last item shown ([`token`]), so that later items neither repeat nor hide others.
 //! - A task's result counts once: only under the token of its present lease.
 //!
-//! To add a step: a method in one of the traits below, its rows in `row`, cases in the conformance suite, then each
+//! To add a step: a method in one of the traits below with its rows beside it, cases in the conformance suite, then each
 //! adapter's native SQL until the suite passes.
 
+#[cfg(feature = "conformance")]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test suite, though not this crate's own")]
+pub mod conformance;
 pub mod content;
 pub mod error;
+pub mod memory;
+pub mod search;
 pub mod task;
 pub mod tenant;
+pub mod text;
+pub mod token;
 
 pub use content::ContentStore;
 pub use error::{Error, Result};
+pub use memory::MemoryStore;
 pub use task::TaskStore;
 pub use tenant::TenantStore;
 

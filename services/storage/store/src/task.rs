@@ -94,6 +94,36 @@ pub struct Task {
     pub result: String,
 }
 
+impl Task {
+    /// A task that was just stored.
+    pub fn stored(new: NewTask, tenant: TenantName, now: Timestamp) -> Self {
+        Self {
+            new,
+            tenant,
+            state: TaskState::Waiting,
+            attempt: 0,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            worker: String::new(),
+            error: String::new(),
+            result: String::new(),
+        }
+    }
+
+    /// The same for the scheduler, at this place in the log.
+    pub fn waiting(&self, sequence: i64) -> Waiting {
+        Waiting {
+            id: self.new.id,
+            tenant: self.tenant.clone(),
+            kind: self.new.kind.clone(),
+            priority: self.new.priority,
+            sequence,
+            run_at: self.new.run_at,
+        }
+    }
+}
+
 /// What became of one appended task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppendedTask {
@@ -230,8 +260,9 @@ pub struct TaskCount {
 /// The queue's durable log.
 #[async_trait]
 pub trait TaskStore: Send + Sync + 'static {
-    /// Stores tasks, all or none. A task whose key the tenant has already is not stored, also within the batch.
-    /// [`crate::Error::NotFound`] without the tenant.
+    /// Stores tasks, all or none. A task whose id or key the tenant has already (finished ones count), also within
+    /// the batch, is not stored. [`crate::Error::NotFound`] without the tenant; [`crate::Error::Exists`] for an id of
+    /// another tenant.
     async fn append_tasks(
         &self,
         tenant: &TenantName,
@@ -240,7 +271,7 @@ pub trait TaskStore: Send + Sync + 'static {
     ) -> Result<Vec<AppendedTask>>;
 
     /// Starts an attempt of each task that waits (its `run_at` is not checked: the scheduler did). Returns those that
-    /// were started, as they stand, with their tokens; others are left out.
+    /// were started, as they stand, with their tokens, in the order given; others are left out.
     async fn lease_tasks(
         &self,
         grants: Vec<Grant>,
@@ -248,8 +279,9 @@ pub trait TaskStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<(Task, Id)>>;
 
-    /// Ends attempts. Each counts only if its task is running under its token; the others change nothing. An accepted
-    /// completion stores its analysis (only if the match still exists) and its follow-ups in the same step.
+    /// Ends attempts. Each counts only if its task is running under its token, even when the lease has ended; the
+    /// others change nothing. An accepted completion stores its analysis (only if the match still exists and has
+    /// none) and its follow-ups (under the rules of [`Self::append_tasks`]) in the same step.
     async fn settle_tasks(
         &self,
         completions: Vec<Completion>,
@@ -260,14 +292,14 @@ pub trait TaskStore: Send + Sync + 'static {
     /// Moves the end of leases. Returns the tasks whose lease is no longer valid.
     async fn renew_leases(&self, leases: Vec<LeaseRef>, expires_at: Timestamp) -> Result<Vec<Id>>;
 
-    /// Gives leases back: the tasks wait again, the attempt is not counted. Returns those that do.
+    /// Gives leases back: the tasks wait again, as if the attempt had not been started. Returns those that do.
     async fn release_leases(&self, leases: Vec<LeaseRef>, now: Timestamp) -> Result<Vec<Waiting>>;
 
     /// Cancels a task that is not finished. [`crate::Error::NotFound`], or [`crate::Error::WrongState`] when it is;
     /// cancelling a cancelled one changes nothing.
     async fn cancel_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task>;
 
-    /// Puts a dead or cancelled task back: waiting, attempts counted anew, runnable at `now`.
+    /// Puts a dead or cancelled task back: waiting, attempts counted anew, runnable at `now`; its last error stays.
     /// [`crate::Error::NotFound`], or [`crate::Error::WrongState`] for any other state.
     async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<(Task, Waiting)>;
 

@@ -29,6 +29,13 @@ pub struct Key {
     pub created_at: Timestamp,
 }
 
+impl Key {
+    /// The start of its hash, to name it by.
+    pub fn label(&self) -> String {
+        self.hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// Tenants and keys.
 #[async_trait]
 pub trait TenantStore: Send + Sync + 'static {
@@ -36,7 +43,8 @@ pub trait TenantStore: Send + Sync + 'static {
     async fn store_id(&self) -> Result<String>;
 
     /// Adds a tenant, with its first key if one is given, in one step. Returns whether it was new; the same tenant
-    /// again changes nothing (the key is not added). [`crate::Error::Exists`] if its tier differs.
+    /// again changes nothing (the key is not added). [`crate::Error::Exists`] if its tier differs, or as for
+    /// [`Self::add_key`].
     async fn create_tenant(&self, tenant: Tenant, key: Option<Key>) -> Result<bool>;
 
     /// The tenants of these names; unknown ones are left out.
@@ -45,7 +53,8 @@ pub trait TenantStore: Send + Sync + 'static {
     /// A page of tenants by name.
     async fn page_tenants(&self, page: PageRequest) -> Result<Page<Tenant>>;
 
-    /// Adds a key. [`crate::Error::NotFound`] without its tenant.
+    /// Adds a key; the same again changes nothing. [`crate::Error::NotFound`] without its tenant,
+    /// [`crate::Error::Exists`] if the key is another tenant's or has another role.
     async fn add_key(&self, key: Key) -> Result<()>;
 
     /// The key with this hash and its tenant.

@@ -1,0 +1,109 @@
+//! The store in memory: plain maps behind one lock. It is the reference that databases are compared with, and serves
+//! tests; simple and obviously right before fast. Nothing survives the process.
+//!
+//! Invariants: a step takes the lock once, checks everything that can refuse it, and only then changes anything.
+
+mod content;
+mod documents;
+mod names;
+mod results;
+mod task;
+mod tenant;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tidemill_kernel::{Id, TenantName, Timestamp};
+
+use crate::content::{Analysis, Document, Query, Source};
+use crate::task::Task;
+use crate::tenant::{Key, Tenant};
+use crate::{Error, Result};
+
+/// The store in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    id: String,
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// An empty store that answers to this id.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tenants: BTreeMap<TenantName, Content>,
+    keys: HashMap<[u8; 32], Key>,
+    /// By their place in the log.
+    tasks: BTreeMap<i64, Row>,
+    task_ids: HashMap<Id, i64>,
+    task_keys: HashMap<(TenantName, String), i64>,
+    last_sequence: i64,
+}
+
+/// What one tenant has.
+#[derive(Debug)]
+struct Content {
+    tenant: Tenant,
+    query_version: i64,
+    queries: BTreeMap<String, Query>,
+    sources: BTreeMap<String, Source>,
+    /// In the order of storing.
+    documents: Vec<Document>,
+    document_ids: HashMap<Id, usize>,
+    /// In the order of storing.
+    matches: BTreeMap<i64, Match>,
+    /// By query and document.
+    match_ids: HashMap<(Id, Id), i64>,
+    last_match: i64,
+}
+
+#[derive(Debug)]
+struct Match {
+    query: Id,
+    document: Id,
+    score: f64,
+    matched_at: Timestamp,
+    /// Its task's place in the log; none if the task's key was known.
+    task: Option<i64>,
+    analysis: Option<Analysis>,
+}
+
+#[derive(Debug)]
+struct Row {
+    task: Task,
+    /// The lease while it runs.
+    lease: Option<Lease>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    token: Id,
+    expires_at: Timestamp,
+}
+
+impl State {
+    fn content(&self, tenant: &TenantName) -> Option<&Content> {
+        self.tenants.get(tenant)
+    }
+
+    fn content_mut(&mut self, tenant: &TenantName) -> Result<&mut Content> {
+        self.tenants.get_mut(tenant).ok_or_else(|| no_tenant(tenant))
+    }
+
+    fn has_tenant(&self, tenant: &TenantName) -> Result<()> {
+        self.content(tenant).map(|_| ()).ok_or_else(|| no_tenant(tenant))
+    }
+}
+
+fn no_tenant(tenant: &TenantName) -> Error {
+    Error::NotFound { what: "tenant", name: tenant.to_string() }
+}
