@@ -8,7 +8,7 @@ use crate::task::TaskState;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a step was not taken. Nothing of it has happened then.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The thing named is not there for this tenant.
     #[error("there is no {what} `{name}`")]

@@ -1,0 +1,131 @@
+//! Opening a data folder: the lock, the writer's connection, migrations, the readers.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+
+use crate::config::{SqliteConfig, Synchronous};
+use crate::error::Error;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// SQLite's page size; fixed when the file is made.
+const PAGE_BYTES: u32 = 4_096;
+
+/// A data folder that is open.
+pub(crate) struct Opened {
+    /// Held as long as the store is open.
+    pub(crate) lock: File,
+    pub(crate) writer: SqliteConnection,
+    pub(crate) readers: SqlitePool,
+}
+
+/// Opens a data folder; makes it and brings it up to date where needed.
+pub(crate) async fn open(config: &SqliteConfig) -> Result<Opened, Error> {
+    let folder = &config.path;
+    make(folder)?;
+    let lock = lock(folder)?;
+    let file = folder.join("tidemill.db");
+    let mut writer =
+        writer_options(config, &file).connect().await.map_err(|error| Error::database(&file, &error))?;
+    MIGRATIONS.run(&mut writer).await.map_err(|error| Error::migration(&file, &error))?;
+    check(&mut writer, &file).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(config.readers.max(1))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(reader_options(config, &file))
+        .await
+        .map_err(|error| Error::database(&file, &error))?;
+    Ok(Opened { lock, writer, readers })
+}
+
+fn make(folder: &Path) -> Result<(), Error> {
+    match std::fs::create_dir(folder) {
+        Ok(()) => Ok(()),
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(_) if folder.exists() => Err(Error::NotAFolder(folder.to_owned())),
+        Err(error) => {
+            let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists());
+            Err(match parent {
+                Some(parent) => Error::NoParent { folder: folder.to_owned(), parent: parent.to_owned() },
+                None => Error::file(folder, &error),
+            })
+        }
+    }
+}
+
+/// The lock is the system's, on the open file: it goes when the process ends, however it ends.
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path: PathBuf = folder.join("lock");
+    let options = File::options().write(true).create(true).truncate(false).open(&path);
+    let lock = options.map_err(|error| Error::file(&path, &error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(Error::file(&path, &error)),
+    }
+}
+
+/// Tells a database of something else from one of ours: migrations run on any.
+async fn check(writer: &mut SqliteConnection, file: &Path) -> Result<(), Error> {
+    let ids: Result<Vec<String>, _> = sqlx::query_scalar("SELECT id FROM store").fetch_all(writer).await;
+    match ids {
+        Ok(ids) if ids.len() == 1 => Ok(()),
+        Ok(_) => Err(Error::Damaged { file: file.to_owned(), reason: "the store has no id".to_owned() }),
+        Err(error) => Err(Error::database(file, &error)),
+    }
+}
+
+fn writer_options(config: &SqliteConfig, file: &Path) -> SqliteConnectOptions {
+    let synchronous = match config.synchronous {
+        Synchronous::Full => SqliteSynchronous::Full,
+        Synchronous::Normal => SqliteSynchronous::Normal,
+    };
+    let options = shared_options(file)
+        .create_if_missing(true)
+        .page_size(PAGE_BYTES)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .pragma("cache_size", cache_pages(config.cache_bytes.saturating_mul(4)))
+        // The log is copied into the file at 32 MiB, and cut back to that after a long read kept it longer.
+        .pragma("wal_autocheckpoint", "8192")
+        .pragma("journal_size_limit", "33554432")
+        .thread_name(|number| format!("sqlite-writer-{number}"));
+    match config.max_bytes {
+        Some(bytes) => options.pragma("max_page_count", max_pages(bytes).to_string()),
+        None => options,
+    }
+}
+
+fn reader_options(config: &SqliteConfig, file: &Path) -> SqliteConnectOptions {
+    shared_options(file)
+        .read_only(true)
+        .pragma("query_only", "on")
+        .pragma("cache_size", cache_pages(config.cache_bytes))
+        .pragma("mmap_size", config.map_bytes.to_string())
+        .thread_name(|number| format!("sqlite-reader-{number}"))
+}
+
+fn shared_options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .disable_statement_logging()
+}
+
+/// As SQLite wants it: negative is a size in KiB.
+fn cache_pages(bytes: u32) -> String {
+    format!("-{}", (bytes / 1_024).max(1))
+}
+
+/// How many pages a file of this size has.
+pub(crate) fn max_pages(bytes: u64) -> u64 {
+    (bytes / u64::from(PAGE_BYTES)).max(1)
+}

@@ -1,0 +1,111 @@
+//! The queue's log: each method one line to the file of its noun.
+
+mod append;
+mod counts;
+mod held;
+mod lease;
+mod read;
+mod row;
+mod settle;
+mod steer;
+
+use async_trait::async_trait;
+use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName, Timestamp};
+use tidemill_store::Result;
+use tidemill_store::task::{
+    AppendedTask, Completion, Failure, Grant, LeaseRef, NewTask, Queues, Running, Settled, Task, TaskCount,
+    TaskState, TaskStore, Waiting,
+};
+
+use crate::SqliteStore;
+
+pub(crate) use append::{NewRow, insert};
+pub(crate) use row::priority;
+pub(crate) use steer::cancel_of_query;
+
+#[async_trait]
+impl TaskStore for SqliteStore {
+    async fn append_tasks(
+        &self,
+        tenant: &TenantName,
+        tasks: Vec<NewTask>,
+        now: Timestamp,
+    ) -> Result<Vec<AppendedTask>> {
+        self.writer.call(append::AppendTasks::new(tenant.clone(), tasks, now)).await
+    }
+
+    async fn lease_tasks(
+        &self,
+        grants: Vec<Grant>,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(Task, Id)>> {
+        self.writer.call(lease::LeaseTasks { grants, expires_at, now }).await
+    }
+
+    async fn settle_tasks(
+        &self,
+        completions: Vec<Completion>,
+        failures: Vec<Failure>,
+        now: Timestamp,
+    ) -> Result<Settled> {
+        self.writer.call(settle::SettleTasks::new(completions, failures, now)).await
+    }
+
+    async fn renew_leases(&self, leases: Vec<LeaseRef>, expires_at: Timestamp) -> Result<Vec<Id>> {
+        self.writer.call(lease::RenewLeases { leases, expires_at }).await
+    }
+
+    async fn release_leases(&self, leases: Vec<LeaseRef>, _now: Timestamp) -> Result<Vec<Waiting>> {
+        self.writer.call(lease::ReleaseLeases { leases }).await
+    }
+
+    async fn cancel_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
+        self.writer.call(steer::CancelTask { tenant: tenant.clone(), id, now }).await
+    }
+
+    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<(Task, Waiting)> {
+        self.writer.call(steer::ReviveTask { tenant: tenant.clone(), id, now }).await
+    }
+
+    async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
+        read::task(&self.readers, tenant, id).await
+    }
+
+    async fn page_tasks(
+        &self,
+        tenant: &TenantName,
+        state: Option<TaskState>,
+        kind: Option<&str>,
+        page: PageRequest,
+    ) -> Result<Page<Task>> {
+        read::page(&self.readers, tenant, state, kind, page).await
+    }
+
+    async fn queues(&self) -> Result<Queues> {
+        counts::queues(&self.readers).await
+    }
+
+    async fn load_waiting(
+        &self,
+        tenant: &TenantName,
+        priority: Priority,
+        kind: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Waiting>> {
+        read::waiting(&self.readers, tenant, priority, kind, after, limit).await
+    }
+
+    async fn load_new(&self, after: i64, limit: u32) -> Result<Vec<Waiting>> {
+        read::new(&self.readers, after, limit).await
+    }
+
+    async fn load_running(&self, after: i64, limit: u32) -> Result<Vec<Running>> {
+        read::running(&self.readers, after, limit).await
+    }
+
+    async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
+        counts::of(&self.readers, tenant).await
+    }
+}

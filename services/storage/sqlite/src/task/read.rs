@@ -1,0 +1,113 @@
+//! What can be read of the log.
+
+use sqlx::query;
+use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName};
+use tidemill_store::task::{Running, Task, TaskState, Waiting};
+use tidemill_store::{Result, token};
+
+use super::row::{RunningRow, TaskRow, WaitingRow, task_json, waiting_json};
+use crate::reader::Readers;
+
+/// One task.
+pub(super) async fn task(readers: &Readers, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
+    let row = query(concat!(
+        "SELECT ",
+        task_json!(),
+        " FROM tasks t JOIN tenants n ON n.id = t.tenant_id WHERE t.task_id = ?1 AND n.name = ?2"
+    ));
+    let row: Option<TaskRow> = readers.row(row.bind(id.as_bytes().to_vec()).bind(tenant.as_str())).await?;
+    row.map(TaskRow::decode).transpose()
+}
+
+/// One state's newest tasks of the tenant numbered by `?1`: a walk down the index.
+macro_rules! of_state {
+    ($state:literal) => {
+        concat!(
+            "SELECT id FROM (SELECT id FROM tasks WHERE tenant_id = (SELECT id FROM tenants WHERE name = ?1)
+               AND state = ",
+            $state,
+            " AND id < ?4 AND (?2 IS NULL OR ?2 = ",
+            $state,
+            ") AND (?3 IS NULL OR kind = ?3) ORDER BY id DESC LIMIT ?5)"
+        )
+    };
+}
+
+/// A page of tasks, newest first: the newest of each state, then the newest of those.
+pub(super) async fn page(
+    readers: &Readers,
+    tenant: &TenantName,
+    state: Option<TaskState>,
+    kind: Option<&str>,
+    page: PageRequest,
+) -> Result<Page<Task>> {
+    let scope = ["tasks", tenant.as_str(), state.map_or("", TaskState::name), kind.unwrap_or("")];
+    let before: Option<i64> = token::decode(&scope, &page.token)?;
+    let rows = query(concat!(
+        "WITH newest (id) AS (",
+        of_state!("1"),
+        " UNION ALL ",
+        of_state!("2"),
+        " UNION ALL ",
+        of_state!("3"),
+        " UNION ALL ",
+        of_state!("4"),
+        " UNION ALL ",
+        of_state!("5"),
+        ") SELECT ",
+        task_json!(),
+        " FROM (SELECT id FROM newest ORDER BY id DESC LIMIT ?5) f
+          JOIN tasks t ON t.id = f.id JOIN tenants n ON n.id = t.tenant_id ORDER BY t.id DESC"
+    ));
+    let rows = rows.bind(tenant.as_str()).bind(state.map(TaskState::number)).bind(kind);
+    let rows = rows.bind(before.unwrap_or(i64::MAX)).bind(i64::from(page.size) + 1);
+    let rows: Vec<TaskRow> = readers.rows(rows).await?;
+    let rows = rows.into_iter().map(|row| Ok((row.sequence, row.decode()?))).collect::<Result<Vec<_>>>()?;
+    Ok(Page::cut(rows, page.size, |(place, _)| token::encode(&scope, place)).map(|(_, task)| task))
+}
+
+/// Waiting tasks of one queue.
+pub(super) async fn waiting(
+    readers: &Readers,
+    tenant: &TenantName,
+    priority: Priority,
+    kind: &str,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Waiting>> {
+    let rows = query(concat!(
+        "SELECT ",
+        waiting_json!(),
+        " FROM tenants n JOIN tasks t ON t.tenant_id = n.id
+          WHERE n.name = ?1 AND t.priority = ?2 AND t.kind = ?3 AND t.state = 1 AND t.id > ?4
+          ORDER BY t.id LIMIT ?5"
+    ));
+    let rows = rows.bind(tenant.as_str()).bind(priority.number()).bind(kind);
+    let rows: Vec<WaitingRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
+    rows.into_iter().map(WaitingRow::decode).collect()
+}
+
+/// Waiting tasks of all queues: a walk along the log itself, from a place that is near its end.
+pub(super) async fn new(readers: &Readers, after: i64, limit: u32) -> Result<Vec<Waiting>> {
+    let rows = query(concat!(
+        "SELECT ",
+        waiting_json!(),
+        " FROM tasks t NOT INDEXED JOIN tenants n ON n.id = t.tenant_id
+          WHERE t.state = 1 AND t.id > ?1 ORDER BY t.id LIMIT ?2"
+    ));
+    let rows: Vec<WaitingRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
+    rows.into_iter().map(WaitingRow::decode).collect()
+}
+
+/// Running tasks.
+pub(super) async fn running(readers: &Readers, after: i64, limit: u32) -> Result<Vec<Running>> {
+    let rows = query(concat!(
+        "SELECT json_array(",
+        waiting_json!(),
+        ", t.worker, hex(t.token), t.expires_at, t.attempt, t.max_attempts)
+          FROM tasks t INDEXED BY tasks_running JOIN tenants n ON n.id = t.tenant_id
+          WHERE t.state = 2 AND t.id > ?1 ORDER BY t.id LIMIT ?2"
+    ));
+    let rows: Vec<RunningRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
+    rows.into_iter().map(RunningRow::decode).collect()
+}

@@ -1,0 +1,170 @@
+//! The one writer: takes the steps that wait, runs them in one transaction, commits, and only then answers.
+//!
+//! Group commit: while one transaction is made durable, the next steps gather; they share the next one. Steps of one
+//! kind that follow each other run as one (see [`Write::run`]). Each runs inside a savepoint: one that fails is undone
+//! alone. A commit that fails (no room, a failing disk) is the answer to every step in it, and nothing of them stays.
+//!
+//! A caller that goes away while it waits changes nothing: its step runs to its end.
+
+mod call;
+mod step;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sqlx::{Connection, SqliteConnection};
+use tidemill_store::{Error, Result};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+pub(crate) use call::Write;
+use call::{Call, Calls};
+pub(crate) use step::{Limit, Memo, Step, encode};
+
+use crate::error::{closed, failed};
+
+/// How many calls share a transaction at most.
+const MAX_CALLS: usize = 256;
+/// About how many bytes of rows share a transaction at most.
+const MAX_BYTES: usize = 4 << 20;
+
+/// The handle to the writer.
+pub(crate) struct Writer {
+    sender: Mutex<Option<mpsc::Sender<Box<dyn Calls>>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the writer. It holds the lock until its connection is closed.
+    pub(crate) fn start(connection: SqliteConnection, lock: File) -> Self {
+        let (sender, calls) = mpsc::channel(MAX_CALLS);
+        let commits = Arc::new(AtomicU64::new(0));
+        let looped = Loop { connection, memo: Memo::default(), calls, commits: Arc::clone(&commits), lock };
+        Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(tokio::spawn(looped.run()))), commits }
+    }
+
+    /// Runs a step and answers when it is durable.
+    pub(crate) async fn call<W: Write>(&self, write: W) -> Result<W::Output> {
+        let (call, answer) = Call::new(write);
+        let sender = self.sender.lock().await.clone().ok_or_else(closed)?;
+        sender.send(Box::new(call)).await.map_err(|_| closed())?;
+        drop(sender);
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn close(&self) {
+        drop(self.sender.lock().await.take());
+        if let Some(task) = self.task.lock().await.take() {
+            // It ends by itself: nobody can send any more.
+            let _ = task.await;
+        }
+    }
+}
+
+struct Loop {
+    connection: SqliteConnection,
+    memo: Memo,
+    calls: mpsc::Receiver<Box<dyn Calls>>,
+    commits: Arc<AtomicU64>,
+    lock: File,
+}
+
+impl Loop {
+    async fn run(mut self) {
+        while let Some(first) = self.calls.recv().await {
+            let groups = self.gather(first);
+            self.transact(groups).await;
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "the database was not closed cleanly");
+        }
+        drop(self.lock);
+    }
+
+    /// The calls that wait, those of one kind that follow each other as one.
+    fn gather(&mut self, first: Box<dyn Calls>) -> Vec<Box<dyn Calls>> {
+        let (mut calls, mut bytes) = (1, first.bytes());
+        let mut groups = vec![first];
+        while calls < MAX_CALLS && bytes < MAX_BYTES {
+            let Ok(next) = self.calls.try_recv() else { break };
+            calls += 1;
+            bytes += next.bytes();
+            let next = match groups.last_mut() {
+                Some(last) => last.absorb(next),
+                None => Some(next),
+            };
+            groups.extend(next);
+        }
+        groups
+    }
+
+    async fn transact(&mut self, mut groups: Vec<Box<dyn Calls>>) {
+        let outcome = self.attempt(&mut groups).await;
+        if outcome.is_err() {
+            // Often there is none any more: SQLite ends a transaction itself when the disk fails.
+            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+            self.memo.forget();
+        } else {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+        }
+        for group in groups {
+            group.answer(outcome.as_ref().err());
+        }
+    }
+
+    async fn attempt(&mut self, groups: &mut [Box<dyn Calls>]) -> Result<()> {
+        self.execute("BEGIN IMMEDIATE").await?;
+        if self.memo.is_empty() {
+            self.memo.load(&mut self.connection).await?;
+        }
+        for group in groups {
+            self.execute("SAVEPOINT step").await?;
+            let mut step = Step { connection: &mut self.connection, memo: &mut self.memo };
+            match group.run(&mut step).await {
+                Ok(()) => self.execute("RELEASE step").await?,
+                Err(error) => {
+                    self.undo(&error).await?;
+                    if group.len() == 1 {
+                        group.refuse(0, error);
+                    } else {
+                        self.run_apart(group).await?;
+                    }
+                }
+            }
+        }
+        self.execute("COMMIT").await
+    }
+
+    /// Runs the calls of a group that failed one by one, so that only those fail that must.
+    async fn run_apart(&mut self, group: &mut Box<dyn Calls>) -> Result<()> {
+        for number in 0..group.len() {
+            self.execute("SAVEPOINT step").await?;
+            let mut step = Step { connection: &mut self.connection, memo: &mut self.memo };
+            match group.run_one(number, &mut step).await {
+                Ok(()) => self.execute("RELEASE step").await?,
+                Err(error) => {
+                    self.undo(&error).await?;
+                    group.refuse(number, error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes one step. When even that fails the transaction is gone, which SQLite does when the disk is full or
+    /// fails: then the step's error stops everybody.
+    async fn undo(&mut self, cause: &Error) -> Result<()> {
+        self.memo.forget_tenants();
+        self.execute("ROLLBACK TO step; RELEASE step").await.map_err(|_| cause.clone())
+    }
+
+    async fn execute(&mut self, statement: &'static str) -> Result<()> {
+        sqlx::query(statement).execute(&mut self.connection).await.map(|_| ()).map_err(failed)
+    }
+}

@@ -1,0 +1,150 @@
+//! What a step works with: the connection inside the transaction, and what the writer remembers between steps.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::{AssertSqlSafe, SqliteConnection};
+use tidemill_kernel::TenantName;
+use tidemill_store::{Error, Result};
+
+use super::Write;
+use crate::error::failed;
+use crate::open::max_pages;
+use crate::reader::{self, Statement};
+
+/// One step inside the transaction.
+pub(crate) struct Step<'a> {
+    pub(super) connection: &'a mut SqliteConnection,
+    pub(super) memo: &'a mut Memo,
+}
+
+impl Step<'_> {
+    /// Runs a statement; how many rows it changed.
+    pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
+        let done = statement.execute(&mut *self.connection).await.map_err(failed)?;
+        Ok(done.rows_affected())
+    }
+
+    /// All rows of a statement.
+    pub(crate) async fn rows<T: DeserializeOwned>(&mut self, statement: Statement<'_>) -> Result<Vec<T>> {
+        reader::rows(self.connection, statement).await
+    }
+
+    /// The first row of a statement.
+    pub(crate) async fn row<T: DeserializeOwned>(&mut self, statement: Statement<'_>) -> Result<Option<T>> {
+        Ok(self.rows(statement).await?.into_iter().next())
+    }
+
+    /// The number of a tenant. [`Error::NotFound`] without it.
+    pub(crate) async fn tenant(&mut self, name: &TenantName) -> Result<i64> {
+        if let Some(id) = self.memo.tenants.get(name) {
+            return Ok(*id);
+        }
+        let found =
+            sqlx::query("SELECT json_quote(id) FROM tenants WHERE name = ?1").bind(name.as_str().to_owned());
+        let found: Option<i64> = self.row(found).await?;
+        let id = found.ok_or_else(|| Error::NotFound { what: "tenant", name: name.to_string() })?;
+        self.memo.tenants.insert(name.clone(), id);
+        self.memo.names.insert(id, name.clone());
+        Ok(id)
+    }
+
+    /// The name of a tenant that is there.
+    pub(crate) async fn tenant_name(&mut self, id: i64) -> Result<TenantName> {
+        if let Some(name) = self.memo.names.get(&id) {
+            return Ok(name.clone());
+        }
+        let found = sqlx::query("SELECT json_quote(name) FROM tenants WHERE id = ?1").bind(id);
+        let name: Option<TenantName> = self.row(found).await?;
+        let name = name.ok_or_else(|| Error::Internal(format!("tenant {id} is gone")))?;
+        self.memo.names.insert(id, name.clone());
+        Ok(name)
+    }
+
+    /// Takes `count` places in the log; the one before the first.
+    pub(crate) fn take_sequences(&mut self, count: usize) -> i64 {
+        take(&mut self.memo.last_sequence, count)
+    }
+
+    /// Takes `count` numbers of documents; the one before the first.
+    pub(crate) fn take_documents(&mut self, count: usize) -> i64 {
+        take(&mut self.memo.last_document, count)
+    }
+}
+
+fn take(last: &mut i64, count: usize) -> i64 {
+    let before = *last;
+    *last = last.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+    before
+}
+
+/// What the writer remembers. It alone writes, so what was true at the last commit is still true.
+#[derive(Debug, Default)]
+pub(crate) struct Memo {
+    tenants: HashMap<TenantName, i64>,
+    names: HashMap<i64, TenantName>,
+    loaded: bool,
+    last_sequence: i64,
+    last_document: i64,
+}
+
+impl Memo {
+    pub(super) fn is_empty(&self) -> bool {
+        !self.loaded
+    }
+
+    /// Reads the last numbers given. Later ones are counted here; a step that is undone leaves a gap.
+    pub(super) async fn load(&mut self, connection: &mut SqliteConnection) -> Result<()> {
+        let last = sqlx::query(
+            "SELECT json_array(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0),
+                               coalesce((SELECT max(id) FROM documents), 0))",
+        );
+        let last: Vec<(i64, i64)> = reader::rows(connection, last).await?;
+        if let Some((sequence, document)) = last.into_iter().next() {
+            self.last_sequence = self.last_sequence.max(sequence);
+            self.last_document = self.last_document.max(document);
+            self.loaded = true;
+        }
+        Ok(())
+    }
+
+    /// A step was undone: a tenant that it made is not there.
+    pub(super) fn forget_tenants(&mut self) {
+        self.tenants.clear();
+        self.names.clear();
+    }
+
+    /// A transaction was undone.
+    pub(super) fn forget(&mut self) {
+        self.forget_tenants();
+        self.loaded = false;
+    }
+}
+
+/// Rows as the JSON text that statements take apart.
+pub(crate) fn encode<T: Serialize + ?Sized>(rows: &T) -> Result<String> {
+    serde_json::to_string(rows).map_err(|error| Error::Internal(format!("a row cannot be written: {error}")))
+}
+
+/// Changes the largest size of the file.
+pub(crate) struct Limit {
+    pub(crate) bytes: Option<u64>,
+}
+
+#[async_trait]
+impl Write for Limit {
+    type Output = ();
+
+    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
+        for call in calls {
+            // SQLite's own largest number when there is no limit.
+            let pages = call.bytes.map_or(4_294_967_294, max_pages);
+            let pragma =
+                sqlx::query(AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).persistent(false);
+            step.execute(pragma).await?;
+        }
+        Ok(vec![(); calls.len()])
+    }
+}
