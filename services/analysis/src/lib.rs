@@ -1,1 +1,3 @@
 //! The analysis service: recipes run by workers, locally or on a provider.
+
+pub mod text;
