@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use crate::config::{SqliteConfig, Synchronous};
 use crate::error::Error;
@@ -30,10 +30,12 @@ pub(crate) async fn open(config: &SqliteConfig) -> Result<Opened, Error> {
     make(folder)?;
     let lock = lock(folder)?;
     let file = folder.join("tidemill.db");
+    if file.exists() {
+        is_ours(&file).await?;
+    }
     let mut writer =
         writer_options(config, &file).connect().await.map_err(|error| Error::database(&file, &error))?;
     MIGRATIONS.run(&mut writer).await.map_err(|error| Error::migration(&file, &error))?;
-    check(&mut writer, &file).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.readers.max(1))
         .idle_timeout(None)
@@ -72,14 +74,14 @@ fn lock(folder: &Path) -> Result<File, Error> {
     }
 }
 
-/// Tells a database of something else from one of ours: migrations run on any.
-async fn check(writer: &mut SqliteConnection, file: &Path) -> Result<(), Error> {
-    let ids: Result<Vec<String>, _> = sqlx::query_scalar("SELECT id FROM store").fetch_all(writer).await;
-    match ids {
-        Ok(ids) if ids.len() == 1 => Ok(()),
-        Ok(_) => Err(Error::Damaged { file: file.to_owned(), reason: "the store has no id".to_owned() }),
-        Err(error) => Err(Error::database(file, &error)),
-    }
+/// Refuses a database of something else before anything of it is changed: it has tables, but not ours.
+async fn is_ours(file: &Path) -> Result<(), Error> {
+    let refuse = |error: sqlx::Error| Error::database(file, &error);
+    let mut connection = shared_options(file).read_only(true).connect().await.map_err(refuse)?;
+    let count = "SELECT count(*) = 0 OR sum(name = '_sqlx_migrations') = 1 FROM sqlite_schema";
+    let ours: bool = sqlx::query_scalar(count).fetch_one(&mut connection).await.map_err(refuse)?;
+    connection.close().await.map_err(refuse)?;
+    if ours { Ok(()) } else { Err(Error::NotADatabase(file.to_owned())) }
 }
 
 fn writer_options(config: &SqliteConfig, file: &Path) -> SqliteConnectOptions {

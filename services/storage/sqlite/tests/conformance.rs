@@ -1,5 +1,7 @@
 //! The suite that defines the port, and random histories against the store in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
