@@ -5,6 +5,7 @@
 //! To add an rpc: write it in its `.proto` with comments; clients, servers, JSON and route follow by themselves.
 
 pub mod route;
+pub mod time;
 
 pub use route::{Body, ROUTES, Route};
 
