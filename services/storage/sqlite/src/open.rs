@@ -95,6 +95,8 @@ fn writer_options(config: &SqliteConfig, file: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
         .pragma("cache_size", cache_pages(config.cache_bytes.saturating_mul(4)))
+        // What a savepoint needs to undo its pages stays in memory, not in a file beside the log.
+        .pragma("temp_store", "memory")
         // The log is copied into the file at 32 MiB, and cut back to that after a long read kept it longer.
         .pragma("wal_autocheckpoint", "8192")
         .pragma("journal_size_limit", "33554432")

@@ -66,8 +66,14 @@ pub(crate) async fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Result<V
     // One round unless a row of the batch was kept back for another that was not stored either.
     while !open.is_empty() {
         let sent = firsts(&rows, &open);
-        let stored = step.execute(query(INSERT).bind(encode(&sent)?)).await?;
-        if usize::try_from(stored) == Ok(open.len()) {
+        let (count, sent) = (sent.len(), encode(&sent)?);
+        let stored = usize::try_from(step.execute(query(INSERT).bind(sent.clone())).await?).unwrap_or(0);
+        if stored == count {
+            step.execute(query(INSERT_STATES).bind(sent)).await?;
+        } else if stored > 0 {
+            step.execute(query(INSERT_STATES_OF_STORED).bind(sent).bind(before)).await?;
+        }
+        if stored == open.len() {
             for index in open.drain(..) {
                 outcomes[index] = Some(rows[index].appended());
             }
@@ -130,15 +136,27 @@ impl<'a> Placed<'a> {
     }
 }
 
+/// What was asked, of the rows whose id and key are new; then where those stand.
 const INSERT: &str = "
-    INSERT INTO tasks (id, task_id, tenant_id, kind, priority, state, attempt, max_attempts, run_at, created_at, key,
-                       worker, trace_parent, payload, error, result)
+    INSERT INTO tasks (id, task_id, tenant_id, max_attempts, created_at, key, trace_parent, payload)
     SELECT json_extract(value, '$[0]'), unhex(json_extract(value, '$[1]'), '-'), json_extract(value, '$[2]'),
-           json_extract(value, '$[3]'), json_extract(value, '$[4]'), 1, 0, json_extract(value, '$[5]'),
-           json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'), '',
-           json_extract(value, '$[9]'), json_extract(value, '$[10]'), '', ''
+           json_extract(value, '$[5]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
+           json_extract(value, '$[9]'), json_extract(value, '$[10]')
     FROM jsonb_each(?1) WHERE true
     ON CONFLICT DO NOTHING";
+
+const INSERT_STATES: &str = "
+    INSERT INTO task_states (id, tenant_id, kind, priority, state, attempt, run_at, worker, error, result)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+           json_extract(value, '$[4]'), 1, 0, json_extract(value, '$[6]'), '', '', ''
+    FROM jsonb_each(?1)";
+
+/// The same when some of them were not stored.
+const INSERT_STATES_OF_STORED: &str = "
+    INSERT INTO task_states (id, tenant_id, kind, priority, state, attempt, run_at, worker, error, result)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+           json_extract(value, '$[4]'), 1, 0, json_extract(value, '$[6]'), '', '', ''
+    FROM jsonb_each(?1) WHERE json_extract(value, '$[0]') IN (SELECT id FROM tasks WHERE id > ?2)";
 
 #[derive(Serialize)]
 struct Sent<'a>(i64, Id, i64, &'a str, i32, u32, Timestamp, Timestamp, &'a str, &'a str, &'a str);

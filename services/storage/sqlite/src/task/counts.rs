@@ -11,16 +11,36 @@ use super::row::{priority, state};
 use crate::reader::Readers;
 use crate::writer::{Step, encode};
 
-/// By how much the counts change.
+/// By how much the counts change. Tasks of one queue come in runs, so the queue of the last one is looked at first.
 #[derive(Debug, Default)]
-pub(super) struct Changes(HashMap<(i64, i32, String), [i64; TaskState::ALL.len()]>);
+pub(super) struct Changes {
+    queues: HashMap<(i64, i32, String), usize>,
+    counts: Vec<[i64; TaskState::ALL.len()]>,
+    last: Option<((i64, i32, String), usize)>,
+}
 
 impl Changes {
     /// A task was made in this state, or came into it.
     pub(super) fn add(&mut self, tenant: i64, priority: i32, kind: &str, state: TaskState, count: i64) {
-        let key = (tenant, priority, kind.to_owned());
+        let index = self.index(tenant, priority, kind);
         // States are numbered from 1.
-        self.0.entry(key).or_default()[state as usize - 1] += count;
+        self.counts[index][state as usize - 1] += count;
+    }
+
+    fn index(&mut self, tenant: i64, priority: i32, kind: &str) -> usize {
+        if let Some(((last_tenant, last_priority, last_kind), index)) = &self.last
+            && (*last_tenant, *last_priority, last_kind.as_str()) == (tenant, priority, kind)
+        {
+            return *index;
+        }
+        let key = (tenant, priority, kind.to_owned());
+        let next = self.counts.len();
+        let index = *self.queues.entry(key.clone()).or_insert(next);
+        if index == next {
+            self.counts.push([0; TaskState::ALL.len()]);
+        }
+        self.last = Some((key, index));
+        index
     }
 
     /// A task went from one state to another.
@@ -32,8 +52,8 @@ impl Changes {
     /// Writes them down.
     pub(super) async fn save(self, step: &mut Step<'_>) -> Result<()> {
         let mut rows = Vec::new();
-        for ((tenant, priority, kind), counts) in &self.0 {
-            let changed = TaskState::ALL.iter().zip(counts).filter(|(_, count)| **count != 0);
+        for ((tenant, priority, kind), index) in &self.queues {
+            let changed = TaskState::ALL.iter().zip(&self.counts[*index]).filter(|(_, count)| **count != 0);
             rows.extend(changed.map(|(state, count)| (*tenant, *priority, kind, state.number(), *count)));
         }
         if rows.is_empty() {

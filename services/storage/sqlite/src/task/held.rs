@@ -41,9 +41,10 @@ impl Held {
 /// Those of the tasks that are running.
 pub(super) async fn find(tasks: impl Iterator<Item = Id>, step: &mut Step<'_>) -> Result<HashMap<Id, Held>> {
     let found = query(
-        "SELECT json_group_array(json_array(hex(t.task_id), t.id, t.tenant_id, t.priority, t.kind, t.run_at,
-                                            hex(t.token), t.expires_at))
-         FROM jsonb_each(?1) e CROSS JOIN tasks t ON t.task_id = unhex(e.value, '-') WHERE t.state = 2",
+        "SELECT json_group_array(json_array(e.value, s.id, s.tenant_id, s.priority, s.kind, s.run_at, hex(s.token),
+                                            s.expires_at))
+         FROM jsonb_each(?1) e CROSS JOIN tasks t ON t.task_id = unhex(e.value, '-')
+         CROSS JOIN task_states s ON s.id = t.id WHERE s.state = 2",
     );
     let found: Option<Vec<Held>> = step.row(found.bind(encode(&tasks.collect::<Vec<_>>())?)).await?;
     Ok(found.unwrap_or_default().into_iter().map(|held| (held.id, held)).collect())

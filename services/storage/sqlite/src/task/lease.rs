@@ -40,13 +40,13 @@ impl Write for LeaseTasks {
             "SELECT json_group_array(",
             task_json!(),
             ") FROM jsonb_each(?1) e CROSS JOIN tasks t ON t.task_id = unhex(e.value, '-')
-               JOIN tenants n ON n.id = t.tenant_id WHERE t.state = 1"
+               CROSS JOIN task_states s ON s.id = t.id WHERE s.state = 1"
         ));
         let found: Option<Vec<TaskRow>> = step.row(found.bind(encode(&asked)?)).await?;
-        let mut waiting = HashMap::new();
+        let mut waiting = HashMap::with_capacity(asked.len());
         for row in found.unwrap_or_default() {
-            let (sequence, tenant) = (row.sequence, row.tenant_id);
-            let task = row.decode()?;
+            let (sequence, tenant) = (row.sequence, row.tenant);
+            let task = row.decode(step.tenant_name(tenant).await?)?;
             waiting.insert(task.new.id, (sequence, tenant, task));
         }
         let (mut started, mut changes, mut leased) = (Vec::new(), Changes::default(), Vec::new());
@@ -77,10 +77,10 @@ async fn start(started: &[Started<'_>], step: &mut Step<'_>) -> Result<()> {
         return Ok(());
     }
     let update = query(
-        "UPDATE tasks SET state = 2, attempt = attempt + 1, worker = json_extract(e.value, '$[1]'),
+        "UPDATE task_states SET state = 2, attempt = attempt + 1, worker = json_extract(e.value, '$[1]'),
                 token = unhex(json_extract(e.value, '$[2]'), '-'), expires_at = json_extract(e.value, '$[3]'),
                 started_at = json_extract(e.value, '$[4]')
-         FROM jsonb_each(?1) e WHERE tasks.id = json_extract(e.value, '$[0]')",
+         FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')",
     );
     step.execute(update.bind(encode(started)?)).await?;
     Ok(())
@@ -108,7 +108,7 @@ impl Write for RenewLeases {
                 .filter_map(|lease| Some(held.get(&lease.task)?.sequence))
                 .collect();
             let update =
-                query("UPDATE tasks SET expires_at = ?2 WHERE id IN (SELECT value FROM json_each(?1))");
+                query("UPDATE task_states SET expires_at = ?2 WHERE id IN (SELECT value FROM json_each(?1))");
             step.execute(update.bind(encode(&renewed)?).bind(expires_at.as_micros())).await?;
             lost.push(leases.iter().filter(|lease| !valid(lease)).map(|lease| lease.task).collect());
         }
@@ -136,7 +136,7 @@ impl Write for ReleaseLeases {
                 waiting.push(held.waiting(step).await?);
             }
             let update = query(
-                "UPDATE tasks SET state = 1, attempt = max(attempt - 1, 0), worker = '', started_at = NULL,
+                "UPDATE task_states SET state = 1, attempt = max(attempt - 1, 0), worker = '', started_at = NULL,
                         token = NULL, expires_at = NULL
                  WHERE id IN (SELECT value FROM json_each(?1))",
             );

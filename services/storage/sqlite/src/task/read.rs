@@ -13,17 +13,18 @@ pub(super) async fn task(readers: &Readers, tenant: &TenantName, id: Id) -> Resu
     let row = query(concat!(
         "SELECT ",
         task_json!(),
-        " FROM tasks t JOIN tenants n ON n.id = t.tenant_id WHERE t.task_id = ?1 AND n.name = ?2"
+        " FROM tasks t JOIN task_states s ON s.id = t.id JOIN tenants n ON n.id = t.tenant_id
+          WHERE t.task_id = ?1 AND n.name = ?2"
     ));
     let row: Option<TaskRow> = readers.row(row.bind(id.as_bytes().to_vec()).bind(tenant.as_str())).await?;
-    row.map(TaskRow::decode).transpose()
+    row.map(|row| row.decode(tenant.clone())).transpose()
 }
 
 /// One state's newest tasks of the tenant numbered by `?1`: a walk down the index.
 macro_rules! of_state {
     ($state:literal) => {
         concat!(
-            "SELECT id FROM (SELECT id FROM tasks WHERE tenant_id = (SELECT id FROM tenants WHERE name = ?1)
+            "SELECT id FROM (SELECT id FROM task_states WHERE tenant_id = (SELECT id FROM tenants WHERE name = ?1)
                AND state = ",
             $state,
             " AND id < ?4 AND (?2 IS NULL OR ?2 = ",
@@ -57,12 +58,15 @@ pub(super) async fn page(
         ") SELECT ",
         task_json!(),
         " FROM (SELECT id FROM newest ORDER BY id DESC LIMIT ?5) f
-          JOIN tasks t ON t.id = f.id JOIN tenants n ON n.id = t.tenant_id ORDER BY t.id DESC"
+          JOIN tasks t ON t.id = f.id JOIN task_states s ON s.id = f.id ORDER BY f.id DESC"
     ));
     let rows = rows.bind(tenant.as_str()).bind(state.map(TaskState::number)).bind(kind);
     let rows = rows.bind(before.unwrap_or(i64::MAX)).bind(i64::from(page.size) + 1);
     let rows: Vec<TaskRow> = readers.rows(rows).await?;
-    let rows = rows.into_iter().map(|row| Ok((row.sequence, row.decode()?))).collect::<Result<Vec<_>>>()?;
+    let rows = rows
+        .into_iter()
+        .map(|row| Ok((row.sequence, row.decode(tenant.clone())?)))
+        .collect::<Result<Vec<_>>>()?;
     Ok(Page::cut(rows, page.size, |(place, _)| token::encode(&scope, place)).map(|(_, task)| task))
 }
 
@@ -78,9 +82,9 @@ pub(super) async fn waiting(
     let rows = query(concat!(
         "SELECT ",
         waiting_json!(),
-        " FROM tenants n JOIN tasks t ON t.tenant_id = n.id
-          WHERE n.name = ?1 AND t.priority = ?2 AND t.kind = ?3 AND t.state = 1 AND t.id > ?4
-          ORDER BY t.id LIMIT ?5"
+        " FROM tenants n CROSS JOIN task_states s ON s.tenant_id = n.id CROSS JOIN tasks t ON t.id = s.id
+          WHERE n.name = ?1 AND s.priority = ?2 AND s.kind = ?3 AND s.state = 1 AND s.id > ?4
+          ORDER BY s.id LIMIT ?5"
     ));
     let rows = rows.bind(tenant.as_str()).bind(priority.number()).bind(kind);
     let rows: Vec<WaitingRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
@@ -92,8 +96,8 @@ pub(super) async fn new(readers: &Readers, after: i64, limit: u32) -> Result<Vec
     let rows = query(concat!(
         "SELECT ",
         waiting_json!(),
-        " FROM tasks t NOT INDEXED JOIN tenants n ON n.id = t.tenant_id
-          WHERE t.state = 1 AND t.id > ?1 ORDER BY t.id LIMIT ?2"
+        " FROM task_states s NOT INDEXED CROSS JOIN tasks t ON t.id = s.id
+          CROSS JOIN tenants n ON n.id = s.tenant_id WHERE s.state = 1 AND s.id > ?1 ORDER BY s.id LIMIT ?2"
     ));
     let rows: Vec<WaitingRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
     rows.into_iter().map(WaitingRow::decode).collect()
@@ -104,9 +108,9 @@ pub(super) async fn running(readers: &Readers, after: i64, limit: u32) -> Result
     let rows = query(concat!(
         "SELECT json_array(",
         waiting_json!(),
-        ", t.worker, hex(t.token), t.expires_at, t.attempt, t.max_attempts)
-          FROM tasks t INDEXED BY tasks_running JOIN tenants n ON n.id = t.tenant_id
-          WHERE t.state = 2 AND t.id > ?1 ORDER BY t.id LIMIT ?2"
+        ", s.worker, hex(s.token), s.expires_at, s.attempt, t.max_attempts)
+          FROM task_states s INDEXED BY task_states_running CROSS JOIN tasks t ON t.id = s.id
+          CROSS JOIN tenants n ON n.id = s.tenant_id WHERE s.state = 2 AND s.id > ?1 ORDER BY s.id LIMIT ?2"
     ));
     let rows: Vec<RunningRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
     rows.into_iter().map(RunningRow::decode).collect()

@@ -5,11 +5,11 @@ use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
 use tidemill_store::task::{NewTask, Running, Task, TaskState, Waiting};
 use tidemill_store::{Error, Result};
 
-/// A task `t` of a tenant `n` as [`TaskRow`].
+/// A task `t` in state `s` as [`TaskRow`].
 macro_rules! task_json {
     () => {
-        "json_array(t.id, t.tenant_id, n.name, t.state, t.attempt, t.created_at, t.started_at, t.finished_at,
-                    t.worker, t.error, t.result, hex(t.task_id), t.kind, t.priority, t.payload, t.key, t.run_at,
+        "json_array(t.id, t.tenant_id, s.state, s.attempt, t.created_at, s.started_at, s.finished_at, s.worker,
+                    s.error, s.result, hex(t.task_id), s.kind, s.priority, t.payload, t.key, s.run_at,
                     t.max_attempts, t.trace_parent)"
     };
 }
@@ -19,8 +19,7 @@ pub(super) use task_json;
 #[derive(Debug, Deserialize)]
 pub(super) struct TaskRow {
     pub(super) sequence: i64,
-    pub(super) tenant_id: i64,
-    tenant: TenantName,
+    pub(super) tenant: i64,
     state: i32,
     attempt: u32,
     created_at: Timestamp,
@@ -40,8 +39,8 @@ pub(super) struct TaskRow {
 }
 
 impl TaskRow {
-    /// The task.
-    pub(super) fn decode(self) -> Result<Task> {
+    /// The task of this tenant.
+    pub(super) fn decode(self, tenant: TenantName) -> Result<Task> {
         Ok(Task {
             new: NewTask {
                 id: self.id,
@@ -53,7 +52,7 @@ impl TaskRow {
                 max_attempts: self.max_attempts,
                 trace_parent: self.trace_parent,
             },
-            tenant: self.tenant,
+            tenant,
             state: state(self.state)?,
             attempt: self.attempt,
             created_at: self.created_at,
@@ -66,10 +65,10 @@ impl TaskRow {
     }
 }
 
-/// A waiting task `t` of a tenant `n` as [`WaitingRow`].
+/// A task `t` in state `s` of a tenant `n` as [`WaitingRow`].
 macro_rules! waiting_json {
     () => {
-        "json_array(hex(t.task_id), n.name, t.kind, t.priority, t.id, t.run_at)"
+        "json_array(hex(t.task_id), n.name, s.kind, s.priority, s.id, s.run_at)"
     };
 }
 pub(super) use waiting_json;

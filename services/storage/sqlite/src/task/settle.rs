@@ -117,18 +117,18 @@ impl<'a> Ended<'a> {
     async fn save(self, settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
         if !self.succeeded.is_empty() {
             let update = query(
-                "UPDATE tasks SET state = 3, token = NULL, expires_at = NULL, result = json_extract(e.value, '$[1]'),
+                "UPDATE task_states SET state = 3, token = NULL, expires_at = NULL, result = json_extract(e.value, '$[1]'),
                         finished_at = json_extract(e.value, '$[2]')
-                 FROM jsonb_each(?1) e WHERE tasks.id = json_extract(e.value, '$[0]')",
+                 FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')",
             );
             step.execute(update.bind(encode(&self.succeeded)?)).await?;
         }
         if !self.failed.is_empty() {
             let update = query(
-                "UPDATE tasks SET state = json_extract(e.value, '$[1]'), token = NULL, expires_at = NULL,
+                "UPDATE task_states SET state = json_extract(e.value, '$[1]'), token = NULL, expires_at = NULL,
                         error = json_extract(e.value, '$[2]'), run_at = coalesce(json_extract(e.value, '$[3]'), run_at),
                         finished_at = json_extract(e.value, '$[4]')
-                 FROM jsonb_each(?1) e WHERE tasks.id = json_extract(e.value, '$[0]')",
+                 FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')",
             );
             step.execute(update.bind(encode(&self.failed)?)).await?;
         }

@@ -32,7 +32,7 @@ impl Write for CancelTask {
                 }
                 TaskState::Waiting | TaskState::Running => {
                     let update = query(
-                        "UPDATE tasks SET state = 5, finished_at = ?2, token = NULL, expires_at = NULL WHERE id = ?1",
+                        "UPDATE task_states SET state = 5, finished_at = ?2, token = NULL, expires_at = NULL WHERE id = ?1",
                     );
                     step.execute(update.bind(sequence).bind(call.now.as_micros())).await?;
                     shift(tenant, &task, TaskState::Cancelled, step).await?;
@@ -64,7 +64,7 @@ impl Write for ReviveTask {
                 return Err(Error::cannot_revive(call.id, task.state));
             }
             let update = query(
-                "UPDATE tasks SET state = 1, attempt = 0, run_at = ?2, started_at = NULL, finished_at = NULL,
+                "UPDATE task_states SET state = 1, attempt = 0, run_at = ?2, started_at = NULL, finished_at = NULL,
                         worker = ''
                  WHERE id = ?1",
             );
@@ -84,9 +84,9 @@ impl Write for ReviveTask {
 /// Cancels the unfinished tasks of a query's matches.
 pub(crate) async fn cancel_of_query(query_number: i64, now: Timestamp, step: &mut Step<'_>) -> Result<()> {
     let counted = query(
-        "SELECT json_array(t.tenant_id, t.priority, t.kind, t.state, count(*))
-         FROM matches m JOIN tasks t ON t.id = m.task WHERE m.query = ?1 AND t.state IN (1, 2)
-         GROUP BY t.tenant_id, t.priority, t.kind, t.state",
+        "SELECT json_array(s.tenant_id, s.priority, s.kind, s.state, count(*))
+         FROM matches m CROSS JOIN task_states s ON s.id = m.task WHERE m.query = ?1 AND s.state IN (1, 2)
+         GROUP BY s.tenant_id, s.priority, s.kind, s.state",
     );
     let counted: Vec<(i64, i32, String, i32, i64)> = step.rows(counted.bind(query_number)).await?;
     let mut changes = Changes::default();
@@ -95,7 +95,7 @@ pub(crate) async fn cancel_of_query(query_number: i64, now: Timestamp, step: &mu
         changes.add(tenant, priority, &kind, TaskState::Cancelled, count);
     }
     let update = query(
-        "UPDATE tasks SET state = 5, finished_at = ?2, token = NULL, expires_at = NULL
+        "UPDATE task_states SET state = 5, finished_at = ?2, token = NULL, expires_at = NULL
          WHERE id IN (SELECT task FROM matches WHERE query = ?1 AND task IS NOT NULL) AND state IN (1, 2)",
     );
     step.execute(update.bind(query_number).bind(now.as_micros())).await?;
@@ -107,11 +107,12 @@ async fn find(tenant: &TenantName, id: Id, step: &mut Step<'_>) -> Result<(i64, 
     let found = query(concat!(
         "SELECT ",
         task_json!(),
-        " FROM tasks t JOIN tenants n ON n.id = t.tenant_id WHERE t.task_id = ?1 AND n.name = ?2"
+        " FROM tasks t JOIN task_states s ON s.id = t.id JOIN tenants n ON n.id = t.tenant_id
+          WHERE t.task_id = ?1 AND n.name = ?2"
     ));
     let found: Option<TaskRow> = step.row(found.bind(id.as_bytes().to_vec()).bind(tenant.as_str())).await?;
     let row = found.ok_or_else(|| Error::NotFound { what: "task", name: id.to_string() })?;
-    Ok((row.tenant_id, row.sequence, row.decode()?))
+    Ok((row.tenant, row.sequence, row.decode(tenant.clone())?))
 }
 
 async fn shift(tenant: i64, task: &Task, to: TaskState, step: &mut Step<'_>) -> Result<()> {
