@@ -1,0 +1,139 @@
+//! Workers' streams: who is there, what they take, what they are given.
+
+use tidemill_kernel::{Id, Timestamp};
+use tidemill_policy::Kind;
+use tidemill_proto::scheduling::v1::work_response::Message as Say;
+use tidemill_proto::scheduling::v1::{Cancel, Credits, Leases, Welcome};
+use tidemill_proto::time::duration;
+use tidemill_proto::types::v1::Lease;
+
+use super::{Effect, Engine, Grant, Held, SessionId};
+
+/// The most tasks that one worker is given at once, so that several share what there is.
+const BATCH: u32 = 256;
+
+/// One worker's stream.
+#[derive(Debug)]
+pub(crate) struct Session {
+    worker: String,
+    kinds: Vec<Kind>,
+    credits: u32,
+}
+
+impl Engine {
+    pub(super) fn on_joined(
+        &mut self,
+        session: SessionId,
+        worker: String,
+        kinds: Vec<Kind>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.sessions.insert(session, Session { worker, kinds, credits: 0 });
+        let welcome = Welcome { lease_duration: Some(duration(self.config.lease())) };
+        effects.push(Effect::Say { session, message: Say::Welcome(welcome) });
+    }
+
+    pub(super) fn on_credits(&mut self, session: SessionId, credits: &Credits) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.credits = session.credits.saturating_add(credits.count);
+        }
+    }
+
+    /// Picks for every worker that has credits.
+    pub(super) fn grant(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for (id, session) in self.sessions.iter_mut().filter(|(_, session)| session.credits > 0) {
+            let slots = session.credits.min(BATCH);
+            let picked = self.policy.take(&session.kinds, usize::try_from(slots).unwrap_or(1));
+            if picked.is_empty() {
+                continue;
+            }
+            session.credits -= u32::try_from(picked.len()).unwrap_or(slots).min(session.credits);
+            let grant = |candidate| Grant {
+                candidate,
+                token: Id::new(now, &mut self.rng),
+                worker: session.worker.clone(),
+            };
+            let grants = picked.into_iter().map(grant).collect();
+            effects.push(Effect::Lease { session: *id, grants, until: now + self.config.lease() });
+        }
+    }
+
+    /// Hands out what the store leased; what it did not waits no longer, and its credit is free again.
+    pub(super) fn on_leased(
+        &mut self,
+        session: SessionId,
+        grants: Vec<Grant>,
+        leases: Vec<Lease>,
+        until: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let made: std::collections::HashMap<Id, (i32, i32)> = leases
+            .iter()
+            .filter_map(|lease| lease.task.as_ref())
+            .filter_map(|task| Some((task.id.parse().ok()?, (task.attempt, task.max_attempts))))
+            .collect();
+        let refused = grants.len().saturating_sub(made.len());
+        let (mut orphans, here) = (Vec::new(), self.sessions.contains_key(&session));
+        for Grant { candidate, token, worker } in grants {
+            let id = candidate.id;
+            match made.get(&id) {
+                None => {
+                    self.policy.finished(id);
+                }
+                Some(_) if !here => orphans.push((id, token)),
+                Some(&(attempt, max_attempts)) => {
+                    let session = Some(session);
+                    let held = Held {
+                        candidate,
+                        token,
+                        worker,
+                        session,
+                        until,
+                        attempt,
+                        max_attempts,
+                        settling: false,
+                    };
+                    self.held.insert(id, held);
+                }
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.credits = session.credits.saturating_add(u32::try_from(refused).unwrap_or(0));
+        }
+        if !orphans.is_empty() {
+            effects.push(Effect::Release(orphans));
+        } else if !leases.is_empty() {
+            effects.push(Effect::Say { session, message: Say::Leases(Leases { leases }) });
+        }
+    }
+
+    pub(super) fn on_lease_failed(&mut self, session: SessionId, grants: &[Grant]) {
+        for grant in grants {
+            self.policy.returned(grant.candidate.id);
+        }
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.credits = session.credits.saturating_add(u32::try_from(grants.len()).unwrap_or(0));
+        }
+    }
+
+    /// Gives back what a worker held whose stream ended.
+    pub(super) fn on_left(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        self.sessions.remove(&session);
+        let held = self.held.values().filter(|held| held.session == Some(session) && !held.settling);
+        let leases: Vec<_> = held.map(|held| (held.candidate.id, held.token)).collect();
+        for (task, _) in &leases {
+            self.held.remove(task);
+        }
+        if !leases.is_empty() {
+            effects.push(Effect::Release(leases));
+        }
+    }
+
+    /// Tells the worker, if it is there, to stop an attempt.
+    pub(super) fn say_cancel(held: &Held, effects: &mut Vec<Effect>) {
+        if let Some(session) = held.session {
+            let cancel = Cancel { task_ids: vec![held.candidate.id.to_string()] };
+            effects.push(Effect::Say { session, message: Say::Cancel(cancel) });
+        }
+    }
+}

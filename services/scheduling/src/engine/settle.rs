@@ -1,0 +1,158 @@
+//! Ends of attempts: results as workers send them, leases that ran out; what follows each.
+
+use std::time::Duration;
+
+use tidemill_kernel::{Id, Timestamp};
+use tidemill_policy::{Failure, Retry, after_failure};
+use tidemill_proto::scheduling::v1::work_response::Message as Say;
+use tidemill_proto::scheduling::v1::{Outcome, Outcomes, Results};
+use tidemill_proto::time::to_micros;
+use tidemill_proto::types::v1::Completion;
+
+use super::{Effect, Engine, SessionId, Waiting, ids};
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Ending {
+    /// With a result.
+    Completed(Box<Completion>),
+    /// With an error; the next attempt may start then, or the task is dead.
+    Failed { error: String, retry_at: Option<Timestamp>, only_if_expired: bool },
+}
+
+/// Attempts that ended together, to be told to the store in one step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settlement {
+    /// Whose results they are; none for leases that ran out.
+    pub(crate) session: Option<SessionId>,
+    /// Task, token, ending.
+    pub(crate) endings: Vec<(Id, Id, Ending)>,
+}
+
+impl Engine {
+    pub(super) fn on_results(
+        &mut self,
+        session: SessionId,
+        results: Results,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut endings = Vec::new();
+        let mut refused = Vec::new();
+        for completion in results.completions {
+            match ids(&completion).filter(|(task, token)| self.begin_settling(*task, *token).is_some()) {
+                Some((task, token)) => endings.push((task, token, Ending::Completed(Box::new(completion)))),
+                None => refused.push(completion.task_id),
+            }
+        }
+        for failure in results.failures {
+            let lease = failure.task_id.parse::<Id>().ok().zip(failure.token.parse::<Id>().ok());
+            let not_before = failure.not_before.as_ref().map(|time| Timestamp::from_micros(to_micros(time)));
+            let wait = not_before.map(|moment| moment.since(now));
+            match lease.and_then(|(task, token)| Some((task, token, self.begin_settling(task, token)?))) {
+                Some((task, token, attempts)) => {
+                    let retry_at = self.retry_at(attempts, failure.retryable, wait, now);
+                    let ending = Ending::Failed { error: failure.error, retry_at, only_if_expired: false };
+                    endings.push((task, token, ending));
+                }
+                None => refused.push(failure.task_id),
+            }
+        }
+        if !endings.is_empty() {
+            effects.push(Effect::Settle(Settlement { session: Some(session), endings }));
+        }
+        if !refused.is_empty() {
+            let outcomes = refused.into_iter().map(|task_id| Outcome { task_id, accepted: false }).collect();
+            effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
+        }
+    }
+
+    /// Leases that ran out are taken back; the attempt counts as failed.
+    pub(super) fn expire(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let over = self.held.values().filter(|held| held.until <= now && !held.settling);
+        let over: Vec<_> = over.map(|held| (held.candidate.id, held.token, held.worker.clone())).collect();
+        let mut endings = Vec::new();
+        for (task, token, worker) in over {
+            let Some(attempts) = self.begin_settling(task, token) else { continue };
+            let error =
+                format!("the lease ended: worker `{worker}` sent neither a result nor a heartbeat in time");
+            let retry_at = self.retry_at(attempts, true, None, now);
+            endings.push((task, token, Ending::Failed { error, retry_at, only_if_expired: true }));
+        }
+        if !endings.is_empty() {
+            effects.push(Effect::Settle(Settlement { session: None, endings }));
+        }
+    }
+
+    /// Marks a held task as ending and returns its attempts; none under another token or when it is ending already.
+    fn begin_settling(&mut self, task: Id, token: Id) -> Option<(u32, u32)> {
+        let held = self.held.get_mut(&task).filter(|held| held.token == token && !held.settling)?;
+        held.settling = true;
+        let count = |number: i32| u32::try_from(number).unwrap_or(0);
+        Some((count(held.attempt), count(held.max_attempts)))
+    }
+
+    fn retry_at(
+        &mut self,
+        (attempt, max_attempts): (u32, u32),
+        retryable: bool,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let failure = Failure { attempt, max_attempts, retryable, retry_after };
+        match after_failure(&failure, &self.backoff, now, &mut self.rng) {
+            Retry::At(moment) => Some(moment),
+            Retry::Dead => None,
+        }
+    }
+
+    pub(super) fn on_settled(
+        &mut self,
+        settlement: Settlement,
+        accepted: &[bool],
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut outcomes = Vec::new();
+        let mut follow_ups = false;
+        for (index, (task, _, ending)) in settlement.endings.into_iter().enumerate() {
+            let accepted = accepted.get(index).copied().unwrap_or(false);
+            outcomes.push(Outcome { task_id: task.to_string(), accepted });
+            let Some(held) = self.held.remove(&task) else { continue };
+            self.policy.finished(task);
+            match ending {
+                Ending::Failed { retry_at: Some(run_at), .. } if accepted => {
+                    self.admit(Waiting { candidate: held.candidate.clone(), run_at }, now);
+                    if settlement.session.is_none() {
+                        Self::say_cancel(&held, effects);
+                    }
+                }
+                Ending::Completed(completion) => follow_ups |= accepted && !completion.follow_ups.is_empty(),
+                Ending::Failed { .. } => {}
+            }
+        }
+        if let Some(session) = settlement.session {
+            effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
+        }
+        if follow_ups {
+            self.read_new(effects, now);
+        }
+    }
+
+    /// The store did not take the endings: the leases stand until they run out, and the work is done again then.
+    pub(super) fn on_settle_failed(&mut self, settlement: Settlement, effects: &mut Vec<Effect>) {
+        for (task, _, _) in &settlement.endings {
+            if let Some(held) = self.held.get_mut(task) {
+                held.settling = false;
+                // Nobody renews it any more: its worker has forgotten it.
+                held.session = None;
+            }
+        }
+        if let Some(session) = settlement.session {
+            let refused =
+                |(task, _, _): &(Id, Id, Ending)| Outcome { task_id: task.to_string(), accepted: false };
+            let outcomes = settlement.endings.iter().map(refused).collect();
+            effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The tenants' side of the gRPC service: decode, ask the task store, wake the engine, encode.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::Stream;
+use tidemill_chassis::{Context, FaultExt, Wire, sleep};
+use tidemill_kernel::{Fault, Id, Priority, TenantName};
+use tidemill_proto::scheduling::v1 as api;
+use tidemill_proto::scheduling::v1::scheduling_service_server::SchedulingService;
+use tidemill_proto::storage::v1 as store;
+use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
+use tidemill_proto::time::{duration, length};
+use tidemill_proto::types::v1::TaskState;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::actor::Handle;
+use crate::convert;
+use crate::engine::Event;
+use crate::waits::Waits;
+
+/// The shortest time between two messages of a watched queue.
+const SHORTEST_WATCH: Duration = Duration::from_millis(100);
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Scheduling {
+    tasks: TaskStoreServiceClient<Wire>,
+    handle: Handle,
+    waits: Waits,
+}
+
+impl Scheduling {
+    pub(crate) fn new(tasks: TaskStoreServiceClient<Wire>, handle: Handle, waits: Waits) -> Self {
+        Self { tasks, handle, waits }
+    }
+
+    async fn queue(&self, context: &Context, tenant: &TenantName) -> Result<api::QueueState, Status> {
+        let request = store::CountTasksRequest { tenant: tenant.to_string() };
+        let counts = self.tasks.clone().count_tasks(context.request(request)).await?.into_inner().counts;
+        let state = |priority: Priority| {
+            let count = |state: TaskState| {
+                let found =
+                    counts.iter().find(|row| row.priority == priority.number() && row.state == state as i32);
+                found.map_or(0, |row| row.count)
+            };
+            let waits = self.waits.quantiles(tenant, priority);
+            api::PriorityState {
+                priority: priority.number(),
+                waiting: count(TaskState::Waiting),
+                running: count(TaskState::Running),
+                succeeded: count(TaskState::Succeeded),
+                dead: count(TaskState::Dead),
+                cancelled: count(TaskState::Cancelled),
+                wait_p50: waits.map(|(median, _)| duration(median)),
+                wait_p99: waits.map(|(_, worst)| duration(worst)),
+            }
+        };
+        Ok(api::QueueState { priorities: Priority::ALL.into_iter().map(state).collect() })
+    }
+
+    /// Sends the queue's state whenever it changed, until the caller leaves.
+    async fn watch(
+        self,
+        context: Context,
+        tenant: TenantName,
+        every: Duration,
+        to: mpsc::Sender<Result<api::WatchQueueResponse, Status>>,
+    ) {
+        let mut last = None;
+        while !to.is_closed() {
+            let item = match self.queue(&context, &tenant).await {
+                Ok(queue) if last.as_ref() == Some(&queue) => None,
+                Ok(queue) => {
+                    last = Some(queue.clone());
+                    Some(Ok(api::WatchQueueResponse { queue: Some(queue) }))
+                }
+                Err(fault) => Some(Err(fault)),
+            };
+            let failed = matches!(item, Some(Err(_)));
+            if let Some(item) = item
+                && (to.send(item).await.is_err() || failed)
+            {
+                return;
+            }
+            sleep(every).await;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl SchedulingService for Scheduling {
+    async fn submit_tasks(
+        &self,
+        request: Request<api::SubmitTasksRequest>,
+    ) -> Result<Response<api::SubmitTasksResponse>, Status> {
+        let context = Context::of(&request);
+        let tenant = context.tenant()?.to_string();
+        let mut tasks = request.into_inner().tasks;
+        if let Some(trace_parent) = &context.trace_parent {
+            tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
+        }
+        let request = store::AppendTasksRequest { tenant, tasks };
+        let appended = self.tasks.clone().append_tasks(context.request(request)).await?.into_inner().tasks;
+        self.handle.tell(Event::Wake);
+        let tasks =
+            appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });
+        Ok(Response::new(api::SubmitTasksResponse { tasks: tasks.collect() }))
+    }
+
+    async fn get_task(
+        &self,
+        request: Request<api::GetTaskRequest>,
+    ) -> Result<Response<api::GetTaskResponse>, Status> {
+        let context = Context::of(&request);
+        let tenant = context.tenant()?.to_string();
+        let request = store::ReadTaskRequest { tenant, id: id(request.into_inner().id)?.to_string() };
+        let task = self.tasks.clone().read_task(context.request(request)).await?.into_inner().task;
+        Ok(Response::new(api::GetTaskResponse { task }))
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<api::ListTasksRequest>,
+    ) -> Result<Response<api::ListTasksResponse>, Status> {
+        let context = Context::of(&request);
+        let tenant = context.tenant()?.to_string();
+        let api::ListTasksRequest { state, kind, page_size, page_token } = request.into_inner();
+        let request = store::PageTasksRequest { tenant, state, kind, page_size, page_token };
+        let page = self.tasks.clone().page_tasks(context.request(request)).await?.into_inner();
+        Ok(Response::new(api::ListTasksResponse { tasks: page.tasks, next_page_token: page.next_page_token }))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: Request<api::CancelTaskRequest>,
+    ) -> Result<Response<api::CancelTaskResponse>, Status> {
+        let context = Context::of(&request);
+        let tenant = context.tenant()?.to_string();
+        let id = id(request.into_inner().id)?;
+        let request = store::DropTaskRequest { tenant, id: id.to_string() };
+        let task = self.tasks.clone().drop_task(context.request(request)).await?.into_inner().task;
+        self.handle.tell(Event::Cancelled(id));
+        Ok(Response::new(api::CancelTaskResponse { task }))
+    }
+
+    async fn retry_task(
+        &self,
+        request: Request<api::RetryTaskRequest>,
+    ) -> Result<Response<api::RetryTaskResponse>, Status> {
+        let context = Context::of(&request);
+        let tenant = context.tenant()?.to_string();
+        let request = store::ReviveTaskRequest { tenant, id: id(request.into_inner().id)?.to_string() };
+        let answer = self.tasks.clone().revive_task(context.request(request)).await?.into_inner();
+        if let Some(waiting) = answer.waiting.and_then(convert::waiting) {
+            self.handle.tell(Event::Revived(waiting));
+        }
+        Ok(Response::new(api::RetryTaskResponse { task: answer.task }))
+    }
+
+    async fn get_queue(
+        &self,
+        request: Request<api::GetQueueRequest>,
+    ) -> Result<Response<api::GetQueueResponse>, Status> {
+        let context = Context::of(&request);
+        let queue = self.queue(&context, context.tenant()?).await?;
+        Ok(Response::new(api::GetQueueResponse { queue: Some(queue) }))
+    }
+
+    type WatchQueueStream = Pin<Box<dyn Stream<Item = Result<api::WatchQueueResponse, Status>> + Send>>;
+
+    async fn watch_queue(
+        &self,
+        request: Request<api::WatchQueueRequest>,
+    ) -> Result<Response<Self::WatchQueueStream>, Status> {
+        // The stream outlives the deadline of the call that opened it.
+        let context = Context { deadline: None, ..Context::of(&request) };
+        let tenant = context.tenant()?.clone();
+        let every =
+            request.into_inner().interval.as_ref().map_or(Duration::from_secs(1), length).max(SHORTEST_WATCH);
+        let (to, items) = mpsc::channel(1);
+        tokio::spawn(self.clone().watch(context, tenant, every, to));
+        Ok(Response::new(Box::pin(ReceiverStream::new(items))))
+    }
+}
+
+fn id(text: String) -> Result<Id, Status> {
+    text.parse().map_err(|fault: tidemill_kernel::id::ParseIdError| {
+        Fault::invalid("id", fault.to_string()).into_status()
+    })
+}

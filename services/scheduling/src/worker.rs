@@ -1,0 +1,94 @@
+//! The workers' side of the gRPC service: each stream's messages become the engine's events, the engine's words become
+//! the stream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::Stream;
+use tidemill_chassis::FaultExt;
+use tidemill_kernel::Fault;
+use tidemill_policy::Kind;
+use tidemill_proto::scheduling::v1::work_request::Message as Heard;
+use tidemill_proto::scheduling::v1::worker_service_server::WorkerService;
+use tidemill_proto::scheduling::v1::{Hello, WakeRequest, WakeResponse, WorkRequest, WorkResponse};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::debug;
+
+use crate::actor::Handle;
+use crate::engine::{Event, SessionId};
+
+/// The service.
+#[derive(Debug)]
+pub struct Workers {
+    handle: Handle,
+    sessions: Arc<AtomicU64>,
+}
+
+impl Workers {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, sessions: Arc::default() }
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for Workers {
+    type WorkStream = Pin<Box<dyn Stream<Item = Result<WorkResponse, Status>> + Send>>;
+
+    async fn work(
+        &self,
+        request: Request<Streaming<WorkRequest>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
+        let mut requests = request.into_inner();
+        let hello = match requests.message().await?.and_then(|first| first.message) {
+            Some(Heard::Hello(hello)) => check(hello)?,
+            _ => {
+                return Err(
+                    Fault::invalid("message", "the first message of a stream must be `hello`").into_status()
+                );
+            }
+        };
+        let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        let (outbox, words) = mpsc::unbounded_channel();
+        debug!(session, worker = hello.worker, kinds = ?hello.kinds, "a worker came");
+        let kinds = hello.kinds.iter().map(|kind| Kind::new(kind)).collect();
+        self.handle.join(session, outbox, Event::Joined { session, worker: hello.worker, kinds });
+        tokio::spawn(listen(self.handle.clone(), session, requests));
+        let words = UnboundedReceiverStream::new(words);
+        Ok(Response::new(Box::pin(words.map(|message| Ok(WorkResponse { message: Some(message) })))))
+    }
+
+    async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
+        self.handle.tell(Event::Wake);
+        Ok(Response::new(WakeResponse {}))
+    }
+}
+
+/// Passes a worker's messages on until its stream ends, however it does.
+async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<WorkRequest>) {
+    while let Ok(Some(request)) = requests.message().await {
+        match request.message {
+            Some(Heard::Credits(credits)) => handle.tell(Event::Credits { session, credits }),
+            Some(Heard::Results(results)) => handle.tell(Event::Results { session, results }),
+            Some(Heard::Heartbeat(_)) => handle.tell(Event::Heartbeat { session }),
+            Some(Heard::Hello(_)) | None => {
+                debug!(session, "a message without a meaning here was passed over")
+            }
+        }
+    }
+    handle.tell(Event::Left { session });
+}
+
+fn check(hello: Hello) -> Result<Hello, Status> {
+    let fault = if hello.worker.is_empty() || hello.worker.len() > 128 {
+        Fault::invalid("hello.worker", "must be 1 to 128 bytes")
+    } else if hello.kinds.is_empty() || hello.kinds.len() > 64 {
+        Fault::invalid("hello.kinds", "name 1 to 64 kinds of task")
+    } else {
+        return Ok(hello);
+    };
+    Err(fault.into_status())
+}
