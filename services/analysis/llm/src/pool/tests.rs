@@ -1,3 +1,5 @@
+//! The pool over scripted providers: the order, what moves on to the next provider, and what does not.
+
 use tidemill_kernel::{ManualClock, Timestamp};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tables of refusals as providers send them, and what each of them means.
+
 use super::*;
 
 type Pairs = [(&'static str, &'static str)];
