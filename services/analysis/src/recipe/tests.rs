@@ -1,3 +1,5 @@
+//! Recipes played against scripted models: what is asked, what is taken, mended and refused.
+
 use serde_json::json;
 use tidemill_kernel::ErrorKind;
 use tidemill_llm::scripted::Line;

@@ -1,3 +1,5 @@
+//! The whole analysis of a text: known articles, hostile input, and the same answer every time.
+
 use std::time::Instant;
 
 use proptest::prelude::*;
