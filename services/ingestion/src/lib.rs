@@ -1,9 +1,124 @@
 //! The ingestion service: documents in, matched against standing queries.
+//!
+//! Invariants:
+//! - A document is acknowledged only after it, its matches and their analysis tasks are durable, in one step of the
+//!   store; sending it again changes nothing.
+//! - What is stored was matched against the query set of that moment: the store refuses what was not.
+//! - Memory is bounded: a stream is pulled only as fast as the store takes it, a source is read ahead by a few
+//!   documents, compiled queries are kept for so many tenants.
+//! - [`query`], [`matcher`], [`text`], [`document`], [`folder`] and [`feed::parse`] are pure or plain I/O; they know
+//!   no gRPC.
+//!
+//! To add a kind of source: its number in `types.proto`, its reader as a module, one arm in `collect.rs` and one in
+//! `convert.rs`.
 
+mod batch;
+mod collect;
+pub mod config;
+mod convert;
 pub mod document;
+pub mod error;
 pub mod feed;
 pub mod folder;
 pub mod matcher;
+mod pipeline;
+mod push;
+mod queries;
 pub mod query;
 pub mod reader;
+mod report;
+mod service;
+#[cfg(test)]
+mod tests;
 pub mod text;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tidemill_chassis::clock::seeded_rng;
+use tidemill_chassis::{Background, Part, Wire};
+use tidemill_kernel::{Clock, Id};
+use tidemill_proto::ingestion::v1::ingestion_service_server::{IngestionServiceServer, SERVICE_NAME};
+use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
+use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
+use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
+use tidemill_worker::{Handler, Worker};
+use tonic::service::Routes;
+
+pub use config::Config;
+pub use error::Error;
+
+use batch::Bounds;
+use collect::{COLLECT, Collector};
+use feed::fetch::{FetchOptions, Fetcher};
+use pipeline::Pipeline;
+use push::Push;
+use service::Ingestion;
+
+/// The largest message to and from the store: a batch of documents, or all queries of a tenant.
+const STORE_MESSAGE: usize = 64 << 20;
+
+/// What the service stands on.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where documents, queries and sources are kept.
+    pub content: ContentStoreServiceClient<Wire>,
+    /// Where `collect` tasks go.
+    pub scheduling: SchedulingServiceClient<Wire>,
+    /// Where `collect` tasks come from, and who is told of new analysis tasks.
+    pub workers: WorkerServiceClient<Wire>,
+    /// Where `now` comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deps").finish_non_exhaustive()
+    }
+}
+
+/// The part: one gRPC service and the worker that collects sources. Fails where no feed could ever be fetched: the
+/// system offers no TLS roots.
+pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
+    let Deps { content, scheduling, workers, clock } = deps;
+    let content = content.max_decoding_message_size(STORE_MESSAGE).max_encoding_message_size(STORE_MESSAGE);
+    let pipeline = Arc::new(Pipeline::new(content.clone(), workers.clone(), config.cached_tenants));
+    let name = format!("collector-{}", Id::new(clock.now(), &mut seeded_rng()));
+    let collector = collector(&config, content.clone(), Arc::clone(&pipeline), clock)?;
+    let worker = Worker {
+        name,
+        config: tidemill_worker::Config { slots: config.collectors.max(1) },
+        handlers: HashMap::from([(COLLECT.to_owned(), Arc::new(collector) as Arc<dyn Handler>)]),
+    };
+    let push = Push::new(pipeline, &config);
+    let service = Ingestion { content, scheduling, push, local_sources: config.local_sources };
+    let server = IngestionServiceServer::new(service).max_decoding_message_size(config.max_message_bytes);
+    Ok(Part {
+        name: "ingestion",
+        routes: Routes::new(server),
+        services: vec![SERVICE_NAME],
+        background: vec![Background::new("collector", move |stop| worker.run(workers, stop))],
+    })
+}
+
+fn collector(
+    config: &Config,
+    content: ContentStoreServiceClient<Wire>,
+    pipeline: Arc<Pipeline>,
+    clock: Arc<dyn Clock>,
+) -> Result<Collector, Error> {
+    // The process' choice stands if it made one; a client cannot be built without.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let fetch = FetchOptions { allow_private: config.private_feeds, ..FetchOptions::default() };
+    Ok(Collector {
+        content,
+        pipeline,
+        fetcher: Fetcher::new(fetch.clone())?,
+        fetch,
+        limits: config.document.clone(),
+        bounds: Bounds { items: config.batch_documents.clamp(1, 1_000), bytes: config.batch_bytes },
+        local_sources: config.local_sources,
+        clock,
+    })
+}

@@ -1,0 +1,173 @@
+//! From prepared documents to durable ones: match, make the analysis tasks, store all of it in one step.
+//!
+//! Invariant: what is stored was matched against the query set that the store had at that moment. When the set changes
+//! in between, the store refuses, and the batch is matched again.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tidemill_chassis::{Context, Wire};
+use tidemill_proto::scheduling::v1::WakeRequest;
+use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
+use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
+use tidemill_proto::storage::v1::{AppendDocumentsRequest, MatchedDocument, NewMatch};
+use tidemill_proto::types::v1 as types;
+use tokio::task::spawn_blocking;
+use tonic::{Code, Status};
+use tracing::debug;
+
+use crate::Error;
+use crate::convert::encode_document;
+use crate::document::Document;
+use crate::matcher::{DocumentText, Scratch};
+use crate::queries::{Queries, QuerySet};
+
+/// How often a batch is matched again because the queries changed meanwhile.
+const ATTEMPTS: usize = 16;
+
+/// What became of one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Whether the tenant had it already.
+    pub(crate) duplicate: bool,
+    /// How many new matches it made.
+    pub(crate) new_matches: u64,
+    /// The names of the queries that select it.
+    pub(crate) queries: Vec<String>,
+}
+
+/// Matches and stores.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    queries: Queries,
+    content: ContentStoreServiceClient<Wire>,
+    workers: WorkerServiceClient<Wire>,
+}
+
+impl Pipeline {
+    /// A pipeline into this store that keeps the queries of so many tenants.
+    pub(crate) fn new(
+        content: ContentStoreServiceClient<Wire>,
+        workers: WorkerServiceClient<Wire>,
+        tenants: usize,
+    ) -> Self {
+        Self { queries: Queries::new(content.clone(), tenants), content, workers }
+    }
+
+    /// Stores up to 1,000 documents of the context's tenant with their matches and tasks: all of them or none. What
+    /// became of each, in their order.
+    pub(crate) async fn append(
+        &self,
+        context: &Context,
+        documents: Vec<Document>,
+    ) -> Result<Vec<Stored>, Status> {
+        if documents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let documents = Arc::new(documents);
+        let mut set = self.queries.current(context).await?;
+        let mut attempt = 1;
+        loop {
+            let (batch, names) = matched(&set, &documents, context).await?;
+            let request = AppendDocumentsRequest { documents: batch, query_version: set.version };
+            match self.content.clone().append_documents(context.request(request)).await {
+                Ok(response) => {
+                    let appended = response.into_inner().documents.into_iter();
+                    let stored = appended.zip(names).map(|(appended, queries)| Stored {
+                        duplicate: appended.duplicate,
+                        new_matches: u64::try_from(appended.new_matches).unwrap_or(0),
+                        queries,
+                    });
+                    return Ok(self.woken(stored.collect()));
+                }
+                Err(status) if status.code() == Code::FailedPrecondition && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    set = self.queries.reload(context, &set).await?;
+                }
+                Err(status) if status.code() == Code::FailedPrecondition => {
+                    return Err(Status::unavailable(
+                        "the queries keep changing while documents come in; send the same again in a moment",
+                    ));
+                }
+                Err(status) => return Err(status),
+            }
+        }
+    }
+
+    /// Tells the scheduler of new tasks without waiting for it: it would find them by itself, only later.
+    fn woken(&self, stored: Vec<Stored>) -> Vec<Stored> {
+        if stored.iter().any(|stored| stored.new_matches > 0) {
+            let mut workers = self.workers.clone();
+            tokio::spawn(async move {
+                if let Err(fault) = workers.wake(WakeRequest {}).await {
+                    debug!(%fault, "the scheduler was not woken; it finds the tasks by itself");
+                }
+            });
+        }
+        stored
+    }
+}
+
+/// The batch with its matches, and the names of the queries of each document; made off the async threads.
+async fn matched(
+    set: &Arc<QuerySet>,
+    documents: &Arc<Vec<Document>>,
+    context: &Context,
+) -> Result<(Vec<MatchedDocument>, Vec<Vec<String>>), Status> {
+    let (set, documents) = (Arc::clone(set), Arc::clone(documents));
+    let trace_parent = context.trace_parent.clone().unwrap_or_default();
+    let job = spawn_blocking(move || {
+        let mut scratch = Scratch::default();
+        documents.iter().map(|document| match_one(&set, document, &trace_parent, &mut scratch)).unzip()
+    });
+    Ok(job.await.map_err(|_| Error::Stopped("matching"))?)
+}
+
+fn match_one(
+    set: &QuerySet,
+    document: &Document,
+    trace_parent: &str,
+    scratch: &mut Scratch,
+) -> (MatchedDocument, Vec<String>) {
+    let text = DocumentText { title: &document.title, body: &document.body, source: &document.source };
+    let hits = set.matcher.matches(text, scratch);
+    let id = document.id.to_string();
+    let selected = hits.iter().filter_map(|hit| Some((set.queries.get(hit.query)?, hit.score)));
+    let (matches, names) = selected
+        .map(|(query, score)| {
+            let task = Some(analyze(query, &id, &document.title, trace_parent));
+            (NewMatch { query_id: query.id.clone(), score: score.into(), task }, query.name.clone())
+        })
+        .unzip();
+    (MatchedDocument { document: Some(encode_document(document)), matches }, names)
+}
+
+/// What an `analyze` task needs to know.
+#[derive(Serialize)]
+struct Analyze<'a> {
+    query_id: &'a str,
+    document_id: &'a str,
+    recipe: &'a str,
+    title: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<&'a pbjson_types::Struct>,
+}
+
+fn analyze(query: &types::Query, document_id: &str, title: &str, trace_parent: &str) -> types::NewTask {
+    let payload = Analyze {
+        query_id: &query.id,
+        document_id,
+        recipe: &query.recipe,
+        title,
+        parameters: query.parameters.as_ref(),
+    };
+    types::NewTask {
+        kind: "analyze".to_owned(),
+        priority: query.priority,
+        // Text keys only: this cannot fail.
+        payload: serde_json::to_string(&payload).unwrap_or_default(),
+        key: format!("match:{}:{document_id}", query.id),
+        trace_parent: trace_parent.to_owned(),
+        ..types::NewTask::default()
+    }
+}

@@ -1,0 +1,64 @@
+//! Queries and sources.
+
+use tidemill_proto::ingestion::v1::{
+    CreateQueryRequest, CreateSourceRequest, DeleteQueryRequest, ListQueriesRequest, RunSourceRequest,
+};
+use tidemill_proto::types::v1::{Priority, SourceKind};
+use tonic::Code;
+
+use super::fixture::{Fixture, asked};
+
+#[tokio::test]
+async fn a_query_gets_its_defaults_and_is_listed_until_it_is_removed() {
+    let fixture = Fixture::new().await;
+    let made = fixture.query("sea", "tide OR wave").await;
+    assert_eq!((made.recipe.as_str(), made.priority()), ("brief", Priority::Normal));
+    assert!(!made.id.is_empty());
+    let mut client = fixture.client.clone();
+    let listed = client.list_queries(asked(ListQueriesRequest::default())).await.unwrap().into_inner();
+    assert_eq!(listed.queries, [made]);
+    client.delete_query(asked(DeleteQueryRequest { name: "sea".into() })).await.unwrap();
+    let listed = client.list_queries(asked(ListQueriesRequest::default())).await.unwrap().into_inner();
+    assert!(listed.queries.is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_expression_is_shown_with_its_place() {
+    let fixture = Fixture::new().await;
+    let request = CreateQueryRequest {
+        name: "sea".into(),
+        expression: "tide AND (wave".into(),
+        ..CreateQueryRequest::default()
+    };
+    let status = fixture.client.clone().create_query(asked(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("character 1"), "{}", status.message());
+    assert!(status.message().contains("\ntide AND (wave\n"), "{}", status.message());
+    assert!(status.message().ends_with('^'), "{}", status.message());
+}
+
+#[tokio::test]
+async fn a_source_needs_a_name_and_a_place_that_can_be_read() {
+    let fixture = Fixture::new().await;
+    let make = |name: &str, kind: SourceKind, location: &str| {
+        let request = CreateSourceRequest { name: name.into(), kind: kind.into(), location: location.into() };
+        let mut client = fixture.client.clone();
+        async move { client.create_source(asked(request)).await.map(|made| made.into_inner().source.unwrap()) }
+    };
+    let made = make("notes", SourceKind::Folder, "notes").await.unwrap();
+    assert!(made.location.starts_with('/') && made.location.ends_with("/notes"), "{}", made.location);
+    for (name, kind, location) in [
+        ("Notes", SourceKind::Folder, "/notes"),
+        ("feed", SourceKind::Feed, "gopher://example.org"),
+        ("feed", SourceKind::Unspecified, "/notes"),
+    ] {
+        assert_eq!(make(name, kind, location).await.unwrap_err().code(), Code::InvalidArgument);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_there_cannot_be_run() {
+    let fixture = Fixture::new().await;
+    let request = asked(RunSourceRequest { name: "none".into() });
+    assert_eq!(fixture.client.clone().run_source(request).await.unwrap_err().code(), Code::NotFound);
+}
