@@ -1,6 +1,7 @@
 //! `analyze` tasks over the storage service on its store in memory.
 
 use std::sync::Mutex;
+use std::task::{Context as Waker, Poll};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -11,6 +12,8 @@ use tidemill_llm::{Provider, Reason, Refusal, Scripted, Usage};
 use tidemill_proto::storage::v1::{AppendDocumentsRequest, MatchedDocument};
 use tidemill_store::tenant::Tenant;
 use tidemill_store::{MemoryStore, TenantStore};
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 
 use super::*;
 use crate::convert;
@@ -137,6 +140,42 @@ async fn what_no_retry_mends_is_given_up_with_a_reason() {
         assert!(failed.error.contains(words), "{words}: {failed}");
         assert_eq!((failed.retryable, failed.not_before), (false, None), "{failed}");
     }
+}
+
+/// A wire that notes the headers of the calls over it.
+#[derive(Clone)]
+struct Tap {
+    wire: Wire,
+    seen: Arc<Mutex<Vec<http::HeaderMap>>>,
+}
+
+impl Service<http::Request<Body>> for Tap {
+    type Response = http::Response<Body>;
+    type Error = <Wire as Service<http::Request<Body>>>::Error;
+    type Future = <Wire as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Waker<'_>) -> Poll<Result<(), Self::Error>> {
+        self.wire.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        self.seen.lock().unwrap().push(request.headers().clone());
+        self.wire.call(request)
+    }
+}
+
+#[tokio::test]
+async fn the_store_is_asked_for_the_tasks_tenant_in_its_trace_and_not_for_ever() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let tap = Wire::new(Tap { wire: storage().await, seen: Arc::clone(&seen) });
+    let attempt = task(&payload(DOCUMENT, "brief"));
+    let trace_parent = attempt.task.trace_parent.clone();
+    analyzer(tap, None).run(attempt).await.unwrap();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 1);
+    let context = Context::read(&seen[0], NOW).unwrap();
+    assert_eq!((context.tenant.unwrap().as_str(), context.trace_parent), ("acme", Some(trace_parent)));
+    assert_eq!((context.operator, context.deadline), (false, Some(NOW + FETCH_TIMEOUT)));
 }
 
 #[tokio::test]
