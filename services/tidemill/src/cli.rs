@@ -1,0 +1,102 @@
+//! The command line. Each command's own arguments stand beside its code in `cmd/`.
+//!
+//! To add a command: a file in `cmd/` with its `Args` (an example in `after_help`), a variant here, a line in `cmd.rs`.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cmd::{completion, config, demo, push, query, results, source, status, task, tenant, up};
+
+/// Documents in, matched against standing queries, analysed fairly for many tenants.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidemill",
+    version,
+    after_help = "Examples:\n  tidemill demo --dir ~/notes\n  tidemill up\n  tidemill query add rust 'rust AND (async OR \"web server\")'\n  tidemill push articles.jsonl\n  tidemill results --query rust"
+)]
+pub(crate) struct Cli {
+    /// How a mesh is reached.
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How a mesh is reached, and as whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// The address of a mesh
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEMILL_SERVER",
+        default_value = "http://127.0.0.1:7400",
+        value_name = "URL"
+    )]
+    pub(crate) server: String,
+    /// The API key; not needed in open mode
+    #[arg(long, global = true, env = "TIDEMILL_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// The tenant, in open mode; `default` when not said
+    #[arg(long, global = true, env = "TIDEMILL_TENANT", value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the whole mesh in this process
+    Up(up::Args),
+    /// Show the whole mesh at work on a folder of texts
+    Demo(demo::Args),
+    /// Push documents from NDJSON and CSV files and from folders
+    Push(push::Args),
+    /// Standing queries
+    #[command(subcommand)]
+    Query(query::Action),
+    /// Sources of documents: folders and feeds
+    #[command(subcommand)]
+    Source(source::Action),
+    /// What the queries selected, with the analyses
+    Results(results::Args),
+    /// Tasks of the queue
+    #[command(subcommand)]
+    Task(task::Action),
+    /// Tenants, for operators
+    #[command(subcommand)]
+    Tenant(tenant::Action),
+    /// Counts and the state of the queue
+    Status(status::Args),
+    /// The configuration of `up`
+    #[command(subcommand)]
+    Config(config::Action),
+    /// Print the completion script for a shell
+    Completion(completion::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_does_something_shows_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let mut below = command.get_subcommands().filter(|sub| sub.get_name() != "help").peekable();
+            if below.peek().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example") && help.contains("tidemill "), "{path} shows no example");
+            }
+            below.for_each(|sub| check(sub, &path));
+        }
+        check(&Cli::command(), "");
+    }
+}

@@ -1,0 +1,128 @@
+//! `tidemill task`: tasks of the queue.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use clap::Subcommand;
+use tidemill_proto::scheduling::v1::{CancelTaskRequest, GetTaskRequest, ListTasksRequest, RetryTaskRequest};
+use tidemill_proto::types::v1::Task;
+
+use super::label::{self, State};
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::{self, Table};
+
+/// What to do with them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// List tasks, newest first
+    #[command(after_help = "Example:\n  tidemill task list --state dead")]
+    List(List),
+    /// Show one task
+    #[command(after_help = "Example:\n  tidemill task show 0198c0de-0000-7000-8000-000000000000")]
+    Show(One),
+    /// Cancel a task that is not finished
+    #[command(after_help = "Example:\n  tidemill task cancel 0198c0de-0000-7000-8000-000000000000")]
+    Cancel(One),
+    /// Put a dead or cancelled task back into the queue
+    #[command(after_help = "Example:\n  tidemill task retry 0198c0de-0000-7000-8000-000000000000")]
+    Retry(One),
+}
+
+/// Which tasks.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Only those in this state
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// Only those of this kind, for example analyze
+    #[arg(long, default_value = "", hide_default_value = true)]
+    kind: String,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    limit: i32,
+    /// Print JSON, one task a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which task.
+#[derive(Debug, clap::Args)]
+pub(crate) struct One {
+    /// Its id
+    id: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists, shows, cancels, retries.
+pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
+    let mut queue = client.scheduling();
+    let (task, json) = match action {
+        Action::List(args) => {
+            list(args, client).await?;
+            return Ok(Exit::Done);
+        }
+        Action::Show(One { id, json }) => {
+            (queue.get_task(GetTaskRequest { id }).await?.into_inner().task, json)
+        }
+        Action::Cancel(One { id, json }) => {
+            (queue.cancel_task(CancelTaskRequest { id }).await?.into_inner().task, json)
+        }
+        Action::Retry(One { id, json }) => {
+            (queue.retry_task(RetryTaskRequest { id }).await?.into_inner().task, json)
+        }
+    };
+    let task = task.unwrap_or_default();
+    if json {
+        output::json_lines(&[task])?
+    } else {
+        show(&task)?
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(args: List, client: &Client) -> Result<()> {
+    let request = ListTasksRequest {
+        state: args.state.map_or(0, i32::from),
+        kind: args.kind,
+        page_size: args.limit,
+        page_token: String::new(),
+    };
+    let tasks = client.scheduling().list_tasks(request).await?.into_inner().tasks;
+    if args.json {
+        return output::json_lines(&tasks);
+    }
+    let mut table = Table::new(["ID", "KIND", "PRIORITY", "STATE", "TRIES", "CREATED", "ERROR"]);
+    for task in tasks {
+        let tries = format!("{}/{}", task.attempt, task.max_attempts);
+        let created = label::time(task.created_at.as_ref());
+        let (priority, state) = (label::priority(task.priority), label::state(task.state));
+        table.row([task.id, task.kind, priority, state, tries, created, output::short(&task.error, 60)]);
+    }
+    table.print()
+}
+
+fn show(task: &Task) -> Result<()> {
+    let rows = [
+        ("id", task.id.clone()),
+        ("kind", task.kind.clone()),
+        ("state", label::state(task.state)),
+        ("priority", label::priority(task.priority)),
+        ("tries", format!("{} of {}", task.attempt, task.max_attempts)),
+        ("created", label::time(task.created_at.as_ref())),
+        ("started", label::time(task.started_at.as_ref())),
+        ("finished", label::time(task.finished_at.as_ref())),
+        ("worker", task.worker.clone()),
+        ("key", task.key.clone()),
+        ("payload", task.payload.clone()),
+        ("result", task.result.clone()),
+        ("error", task.error.clone()),
+    ];
+    let mut out = io::stdout().lock();
+    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
+        writeln!(out, "{name:<9} {}", output::one_line(&value))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! How each part is built from the ground under all of them and the wires that it needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tidemill_chassis::{Part, Wire};
+use tidemill_kernel::Clock;
+use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
+use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
+use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
+use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
+use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
+use tidemill_sqlite::SqliteStore;
+use tidemill_storage::SharedRng;
+
+use crate::config::Config;
+
+/// The largest message between parts: a full batch of documents with their bodies.
+const MAX_MESSAGE: usize = 64 << 20;
+
+/// What stands under every part.
+pub(super) struct Ground {
+    pub(super) config: Config,
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) rng: SharedRng,
+}
+
+/// The wires that a part asked for.
+pub(super) struct Needs(BTreeMap<&'static str, Wire>);
+
+impl Needs {
+    /// The wires of these names among those that are built.
+    pub(super) fn met(names: &[&'static str], built: &BTreeMap<&'static str, Wire>) -> Self {
+        let wire = |name: &&'static str| built.get(name).cloned().unwrap_or_else(|| Wire::absent(name));
+        Self(names.iter().map(|name| (*name, wire(name))).collect())
+    }
+
+    /// The wire to a part; one that was not asked for in the table fails every call.
+    pub(super) fn wire(&self, name: &'static str) -> Wire {
+        self.0.get(name).cloned().unwrap_or_else(|| Wire::absent(name))
+    }
+
+    fn content(&self) -> ContentStoreServiceClient<Wire> {
+        ContentStoreServiceClient::new(self.wire("storage"))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    fn workers(&self) -> WorkerServiceClient<Wire> {
+        WorkerServiceClient::new(self.wire("scheduling"))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+}
+
+pub(super) fn storage(ground: &Ground, _: &Needs) -> Result<Part> {
+    let (store, clock, rng) = (ground.store.clone(), ground.clock.clone(), ground.rng.clone());
+    let deps = tidemill_storage::Deps { store, clock, rng };
+    Ok(tidemill_storage::build(ground.config.storage.clone(), deps))
+}
+
+pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
+    let tasks = TaskStoreServiceClient::new(needs.wire("storage"))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    let tenants = TenantStoreServiceClient::new(needs.wire("storage"));
+    let deps = tidemill_scheduling::Deps { tasks, tenants, clock: ground.clock.clone() };
+    Ok(tidemill_scheduling::build(ground.config.scheduling.clone(), deps)?)
+}
+
+pub(super) fn ingestion(ground: &Ground, needs: &Needs) -> Result<Part> {
+    let scheduling = SchedulingServiceClient::new(needs.wire("scheduling"))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
+    let deps = tidemill_ingestion::Deps { content, scheduling, workers, clock };
+    Ok(tidemill_ingestion::build(ground.config.ingestion.clone(), deps)?)
+}
+
+pub(super) fn analysis(ground: &Ground, needs: &Needs) -> Result<Part> {
+    let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
+    let deps = tidemill_analysis::Deps { content, workers, clock };
+    Ok(tidemill_analysis::build(ground.config.analysis.clone(), deps)?)
+}

@@ -1,0 +1,138 @@
+//! The configuration of a mesh: defaults, then `tidemill.toml` (or `--config FILE`), then the environment
+//! (`TIDEMILL_STORE__PATH` is `store.path`), then flags. Unknown keys are refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, bail};
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use tidemill_chassis::layers::ServerLimits;
+use tidemill_sqlite::SqliteConfig;
+
+/// The file that is read when it is there and no other is named.
+const FILE: &str = "tidemill.toml";
+
+/// Variables of this prefix that are not configuration: the client's, and the tests'.
+const NOT_OURS: [&str; 5] = ["server", "key", "tenant", "shared", "config"];
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where the one port is; 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+    /// What is logged, in `tracing`'s filter syntax.
+    pub(crate) log: String,
+    /// How long a stopping mesh waits for what runs, in milliseconds.
+    pub(crate) grace_ms: u64,
+    /// The bounds of each part.
+    pub(crate) limits: ServerLimits,
+    /// The data folder.
+    pub(crate) store: SqliteConfig,
+    /// The storage service.
+    pub(crate) storage: tidemill_storage::Config,
+    /// The scheduling service.
+    pub(crate) scheduling: tidemill_scheduling::Config,
+    /// The ingestion service.
+    pub(crate) ingestion: tidemill_ingestion::Config,
+    /// The analysis service.
+    pub(crate) analysis: tidemill_analysis::Config,
+    /// The gateway.
+    pub(crate) gateway: tidemill_gateway::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            log: "warn".to_owned(),
+            grace_ms: 15_000,
+            limits: ServerLimits::default(),
+            store: SqliteConfig::default(),
+            storage: tidemill_storage::Config::default(),
+            scheduling: tidemill_scheduling::Config::default(),
+            ingestion: tidemill_ingestion::Config::default(),
+            analysis: tidemill_analysis::Config::default(),
+            gateway: tidemill_gateway::Config::default(),
+        }
+    }
+}
+
+/// What the command line says about the configuration.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct Flags {
+    /// The configuration file; `tidemill.toml` in this folder when it is there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// What to log, for example `info` or `warn,tidemill_scheduling=debug`
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+/// The configuration in effect.
+pub(crate) fn load(flags: &Flags) -> Result<Config> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    match &flags.config {
+        Some(file) if !file.is_file() => {
+            bail!("--config {}: there is no such file; check the path", file.display())
+        }
+        Some(file) => figment = figment.merge(Toml::file_exact(file)),
+        None if Path::new(FILE).is_file() => figment = figment.merge(Toml::file_exact(FILE)),
+        None => {}
+    }
+    figment = figment.merge(Env::prefixed("TIDEMILL_").ignore(&NOT_OURS).split("__"));
+    if let Some(data) = &flags.data {
+        figment = figment.merge(Serialized::default("store.path", data));
+    }
+    if let Some(listen) = flags.listen {
+        figment = figment.merge(Serialized::default("listen", listen));
+    }
+    if let Some(log) = &flags.log {
+        figment = figment.merge(Serialized::default("log", log));
+    }
+    figment.extract().map_err(|faults| {
+        let faults = faults.into_iter().map(|fault| fault.to_string()).collect::<Vec<_>>();
+        anyhow!("the configuration is wrong: {}; `tidemill config dump` shows every key", faults.join("; "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(text: &str) -> Result<Config> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("a.toml");
+        std::fs::write(&file, text)?;
+        load(&Flags { config: Some(file), data: Some("elsewhere".into()), ..Flags::default() })
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let config = from("log = \"info\"\n[store]\npath = \"here\"\nreaders = 2\n").unwrap();
+        assert_eq!((config.log.as_str(), config.store.readers), ("info", 2));
+        assert_eq!(config.store.path, PathBuf::from("elsewhere"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let fault = from("[store]\npaht = \"here\"\n").unwrap_err().to_string();
+        assert!(fault.contains("paht"), "{fault}");
+    }
+
+    #[test]
+    fn what_is_dumped_reads_back() {
+        let text = toml::to_string_pretty(&Config::default()).unwrap();
+        let read: Config = toml::from_str(&text).unwrap();
+        assert_eq!(toml::to_string_pretty(&read).unwrap(), text);
+    }
+}
