@@ -77,6 +77,7 @@ macro_rules! conformance_suite {
             the_same_append_again_stores_nothing
             a_key_is_taken_once_also_within_a_batch_and_for_ever
             an_empty_key_is_no_key
+            a_task_refused_for_its_id_takes_no_key
             a_batch_is_all_or_nothing
             an_empty_batch_is_nothing
         ]);

@@ -36,10 +36,12 @@ pub(super) async fn insert(
         return Ok(Vec::new());
     }
     let queries = queries(tenant, &candidates, step).await?;
-    let mut seen = present(&candidates, &queries, step).await?;
+    let numbered = |candidate| number(&queries, candidate);
+    let candidates: Vec<(i64, Candidate<'_>)> =
+        candidates.into_iter().map(numbered).collect::<Result<_>>()?;
+    let mut seen = present(&candidates, step).await?;
     let mut new = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        let query = number(&queries, candidate.new.query_id)?;
+    for (query, candidate) in candidates {
         if seen.insert((query, candidate.document)) {
             new.push((query, candidate));
         }
@@ -73,20 +75,16 @@ async fn queries(tenant: i64, candidates: &[Candidate<'_>], step: &mut Step<'_>)
     Ok(found.unwrap_or_default().into_iter().collect())
 }
 
-fn number(queries: &HashMap<Id, i64>, id: Id) -> Result<i64> {
-    queries.get(&id).copied().ok_or_else(|| Error::NotFound { what: "query", name: id.to_string() })
+fn number<'a>(queries: &HashMap<Id, i64>, candidate: Candidate<'a>) -> Result<(i64, Candidate<'a>)> {
+    let id = candidate.new.query_id;
+    let number = queries.get(&id).ok_or_else(|| Error::NotFound { what: "query", name: id.to_string() })?;
+    Ok((*number, candidate))
 }
 
 /// Which matches, by query and document, are there already. Only old documents can have any.
-async fn present(
-    candidates: &[Candidate<'_>],
-    queries: &HashMap<Id, i64>,
-    step: &mut Step<'_>,
-) -> Result<HashSet<(i64, i64)>> {
-    let old = candidates.iter().filter(|candidate| !candidate.is_new);
-    let pairs: Vec<(i64, i64)> = old
-        .map(|candidate| Ok((number(queries, candidate.new.query_id)?, candidate.document)))
-        .collect::<Result<_>>()?;
+async fn present(candidates: &[(i64, Candidate<'_>)], step: &mut Step<'_>) -> Result<HashSet<(i64, i64)>> {
+    let old = candidates.iter().filter(|(_, candidate)| !candidate.is_new);
+    let pairs: Vec<(i64, i64)> = old.map(|(query, candidate)| (*query, candidate.document)).collect();
     if pairs.is_empty() {
         return Ok(HashSet::new());
     }

@@ -61,37 +61,45 @@ pub(crate) async fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Result<V
     let before = step.take_sequences(rows.len());
     let rows: Vec<Placed<'_>> =
         rows.iter().zip(before + 1..).map(|(row, sequence)| Placed { row: *row, sequence }).collect();
-    let mut outcomes: Vec<Option<AppendedTask>> = vec![None; rows.len()];
-    let mut open: Vec<usize> = (0..rows.len()).collect();
-    // One round unless a row of the batch was kept back for another that was not stored either.
-    while !open.is_empty() {
-        let sent = firsts(&rows, &open);
-        let (count, sent) = (sent.len(), encode(&sent)?);
-        let stored = usize::try_from(step.execute(query(INSERT).bind(sent.clone())).await?).unwrap_or(0);
-        if stored == count {
-            step.execute(query(INSERT_STATES).bind(sent)).await?;
-        } else if stored > 0 {
-            step.execute(query(INSERT_STATES_OF_STORED).bind(sent).bind(before)).await?;
-        }
-        if stored == open.len() {
-            for index in open.drain(..) {
-                outcomes[index] = Some(rows[index].appended());
-            }
-            break;
-        }
-        let present = present(&rows, &open, step).await?;
-        for &index in &open {
-            outcomes[index] = present.get(&index).map(|there| rows[index].compare(there)).transpose()?;
-        }
-        open.retain(|index| outcomes[*index].is_none());
+    let mut appended = Vec::with_capacity(rows.len());
+    while let Some(rest) = rows.get(appended.len()..).filter(|rest| !rest.is_empty()) {
+        appended.extend(insert_run(&rest[..run_length(rest)], step).await?);
     }
     let mut changes = Changes::default();
-    let appended: Vec<AppendedTask> = outcomes.into_iter().flatten().collect();
     for (Placed { row, .. }, _) in rows.iter().zip(&appended).filter(|(_, appended)| !appended.duplicate) {
         changes.add(row.tenant, row.task.priority.number(), &row.task.kind, TaskState::Waiting, 1);
     }
     changes.save(step).await?;
     Ok(appended)
+}
+
+/// How many rows there are before one that has an id or a key again. A run is as if its rows came one after another:
+/// none of them decides what becomes of another.
+fn run_length(rows: &[Placed<'_>]) -> usize {
+    let (mut ids, mut keys) = (HashSet::with_capacity(rows.len()), HashSet::new());
+    for (index, Placed { row, .. }) in rows.iter().enumerate() {
+        let key = (row.tenant, row.task.key.as_str());
+        if !ids.insert(row.task.id) || (!key.1.is_empty() && !keys.insert(key)) {
+            return index;
+        }
+    }
+    rows.len()
+}
+
+async fn insert_run(rows: &[Placed<'_>], step: &mut Step<'_>) -> Result<Vec<AppendedTask>> {
+    let sent = encode(&rows.iter().map(Placed::sent).collect::<Vec<_>>())?;
+    let stored = step.execute(query(INSERT).bind(sent.clone())).await?;
+    if usize::try_from(stored) == Ok(rows.len()) {
+        step.execute(query(INSERT_STATES).bind(sent)).await?;
+        return Ok(rows.iter().map(Placed::appended).collect());
+    }
+    if stored > 0 {
+        step.execute(query(INSERT_STATES_OF_STORED).bind(sent)).await?;
+    }
+    let present = present(rows, step).await?;
+    let missing = || Error::Internal("a task that was stored is not there".to_owned());
+    let outcome = |(index, row): (usize, &Placed<'_>)| row.compare(present.get(&index).ok_or_else(missing)?);
+    rows.iter().enumerate().map(outcome).collect()
 }
 
 /// A task with its place in the log, should it be new.
@@ -151,31 +159,15 @@ const INSERT_STATES: &str = "
            json_extract(value, '$[4]'), 1, 0, json_extract(value, '$[6]'), '', '', ''
     FROM jsonb_each(?1)";
 
-/// The same when some of them were not stored.
+/// The same when some of them were there already.
 const INSERT_STATES_OF_STORED: &str = "
     INSERT INTO task_states (id, tenant_id, kind, priority, state, attempt, run_at, worker, error, result)
     SELECT json_extract(value, '$[0]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
            json_extract(value, '$[4]'), 1, 0, json_extract(value, '$[6]'), '', '', ''
-    FROM jsonb_each(?1) WHERE json_extract(value, '$[0]') IN (SELECT id FROM tasks WHERE id > ?2)";
+    FROM jsonb_each(?1) WHERE EXISTS (SELECT 1 FROM tasks WHERE id = json_extract(value, '$[0]'))";
 
 #[derive(Serialize)]
 struct Sent<'a>(i64, Id, i64, &'a str, i32, u32, Timestamp, Timestamp, &'a str, &'a str, &'a str);
-
-/// Of these rows, those that are the first with their id and their key.
-fn firsts<'a>(rows: &[Placed<'a>], open: &[usize]) -> Vec<Sent<'a>> {
-    let (mut ids, mut keys) = (HashSet::with_capacity(open.len()), HashSet::new());
-    let mut sent = Vec::with_capacity(open.len());
-    for placed in open.iter().map(|index| &rows[*index]) {
-        let NewRow { tenant, task, .. } = placed.row;
-        let key = (!task.key.is_empty()).then_some((tenant, task.key.as_str()));
-        if !ids.contains(&task.id) && key.is_none_or(|key| !keys.contains(&key)) {
-            ids.insert(task.id);
-            keys.extend(key);
-            sent.push(placed.sent());
-        }
-    }
-    sent
-}
 
 /// A task that has a row's id or key; the row itself once it is stored.
 struct Present {
@@ -184,29 +176,21 @@ struct Present {
     sequence: i64,
 }
 
-/// What is there for each of these rows, by index. An id counts before a key.
-async fn present(
-    rows: &[Placed<'_>],
-    open: &[usize],
-    step: &mut Step<'_>,
-) -> Result<HashMap<usize, Present>> {
-    let key = |index: &usize| {
-        (*index, rows[*index].row.task.id, rows[*index].row.tenant, rows[*index].row.task.key.as_str())
-    };
-    let asked: Vec<(usize, Id, i64, &str)> = open.iter().map(key).collect();
+/// What is there for each row, by index. An id counts before a key.
+async fn present(rows: &[Placed<'_>], step: &mut Step<'_>) -> Result<HashMap<usize, Present>> {
+    let asked = rows.iter().map(|Placed { row, .. }| (row.task.id, row.tenant, row.task.key.as_str()));
     let found = query(
-        "SELECT json_array(0, json_extract(e.value, '$[0]'), t.tenant_id, hex(t.task_id), t.id)
+        "SELECT json_array(0, e.key, t.tenant_id, hex(t.task_id), t.id)
          FROM jsonb_each(?1) e CROSS JOIN tasks t
-           ON t.tenant_id = json_extract(e.value, '$[2]') AND t.key = json_extract(e.value, '$[3]')
+           ON t.tenant_id = json_extract(e.value, '$[1]') AND t.key = json_extract(e.value, '$[2]')
          WHERE t.key <> ''
          UNION ALL
-         SELECT json_array(1, json_extract(e.value, '$[0]'), t.tenant_id, hex(t.task_id), t.id)
-         FROM jsonb_each(?1) e CROSS JOIN tasks t ON t.task_id = unhex(json_extract(e.value, '$[1]'), '-')",
+         SELECT json_array(1, e.key, t.tenant_id, hex(t.task_id), t.id)
+         FROM jsonb_each(?1) e CROSS JOIN tasks t ON t.task_id = unhex(json_extract(e.value, '$[0]'), '-')",
     );
-    let mut found: Vec<(u8, usize, i64, Id, i64)> = step.rows(found.bind(encode(&asked)?)).await?;
+    let found = found.bind(encode(&asked.collect::<Vec<_>>())?);
+    let mut found: Vec<(u8, usize, i64, Id, i64)> = step.rows(found).await?;
     found.sort_unstable_by_key(|(by_id, ..)| *by_id);
-    Ok(found
-        .into_iter()
-        .map(|(_, index, tenant, id, sequence)| (index, Present { tenant, id, sequence }))
-        .collect())
+    let present = |(_, index, tenant, id, sequence)| (index, Present { tenant, id, sequence });
+    Ok(found.into_iter().map(present).collect())
 }

@@ -58,6 +58,20 @@ pub async fn an_empty_key_is_no_key(store: Shared) {
     assert_eq!(store.page_tasks(&acme, None, None, page(100)).await.unwrap().items.len(), 50);
 }
 
+/// A duplicate in a batch does not keep back the next task with its key or its id.
+pub async fn a_task_refused_for_its_id_takes_no_key(store: Shared) {
+    let acme = create(&store, "acme").await;
+    append(&store, &acme, vec![task(1), keyed(2, "taken")]).await;
+    let batch = vec![keyed(1, "free"), keyed(3, "free"), keyed(4, "taken"), task(4), keyed(3, "free")];
+    let appended = store.append_tasks(&acme, batch, at(5)).await.unwrap();
+    let seen: Vec<_> = appended.iter().map(|row| (row.id, row.duplicate)).collect();
+    let (one, two, three, four) = (task(1).id, task(2).id, task(3).id, task(4).id);
+    assert_eq!(seen, [(one, true), (three, false), (two, true), (four, false), (three, true)]);
+    assert_eq!(store.task(&acme, three).await.unwrap().unwrap().new.key, "free");
+    assert_eq!(store.task(&acme, four).await.unwrap().unwrap().new.key, "");
+    assert_eq!(store.load_new(0, 10).await.unwrap().len(), 4);
+}
+
 /// An id of another tenant's task refuses the whole batch, whatever else is in it.
 pub async fn a_batch_is_all_or_nothing(store: Shared) {
     let (acme, beta) = (create(&store, "acme").await, create(&store, "beta").await);

@@ -22,11 +22,14 @@ impl State {
             return Err(Error::StaleQueries { given: query_version, present: content.query_version });
         }
         let known: HashSet<Id> = content.queries.values().map(|query| query.id).collect();
-        for row in documents.iter().flat_map(|row| &row.matches) {
-            if !known.contains(&row.query_id) {
-                return Err(Error::NotFound { what: "query", name: row.query_id.to_string() });
-            }
-            self.check_task(tenant, &row.task)?;
+        let matches =
+            || documents.iter().flat_map(|row| row.matches.iter().map(|new| (row.document.id, new)));
+        if let Some((_, new)) = matches().find(|(_, new)| !known.contains(&new.query_id)) {
+            return Err(Error::NotFound { what: "query", name: new.query_id.to_string() });
+        }
+        let there: HashSet<(Id, Id)> = content.match_ids.keys().copied().collect();
+        for (_, new) in matches().filter(|(document, new)| !there.contains(&(new.query_id, *document))) {
+            self.check_task(tenant, &new.task)?;
         }
         documents.into_iter().map(|row| self.append_document(tenant, row, now)).collect()
     }
