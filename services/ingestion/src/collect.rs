@@ -22,6 +22,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::batch::{Bounds, ready_batches};
+use crate::convert::bounded;
 use crate::document::{Document, Limits, NewDocument, prepare};
 use crate::feed::fetch::{FeedCursor, FetchOptions, Fetched, Fetcher, fetch_file};
 use crate::pipeline::Pipeline;
@@ -210,7 +211,7 @@ impl Collector {
 
 fn read(new: NewDocument, limits: &Limits) -> Read {
     let what = if new.external_id.is_empty() { new.url.clone() } else { new.external_id.clone() };
-    match prepare(new, limits) {
+    match bounded(new).map_err(Error::from).and_then(|new| Ok(prepare(new, limits)?)) {
         Ok(document) => Read::Document(document),
         Err(fault) => Read::Skipped(Skipped::new(what, fault.to_string())),
     }

@@ -8,9 +8,9 @@ use url::Url;
 
 use crate::document::{ContentType, Document, NewDocument};
 
-/// The longest source of a pushed document, in bytes.
+/// The longest source of a document, in bytes.
 const MAX_SOURCE: usize = 63;
-/// The longest external id of a pushed document, in bytes.
+/// The longest external id of a document, in bytes.
 const MAX_EXTERNAL_ID: usize = 1 << 10;
 
 /// The document of a message. The fault's field is relative to the document.
@@ -20,13 +20,7 @@ pub(crate) fn decode_document(message: api::NewDocument) -> Result<NewDocument, 
         api::ContentType::Markdown => ContentType::Markdown,
         api::ContentType::Html => ContentType::Html,
     };
-    if message.source.len() > MAX_SOURCE {
-        return Err(too_long("source", message.source.len(), MAX_SOURCE));
-    }
-    if message.external_id.len() > MAX_EXTERNAL_ID {
-        return Err(too_long("external_id", message.external_id.len(), MAX_EXTERNAL_ID));
-    }
-    Ok(NewDocument {
+    bounded(NewDocument {
         source: message.source,
         external_id: message.external_id,
         url: message.url,
@@ -35,6 +29,17 @@ pub(crate) fn decode_document(message: api::NewDocument) -> Result<NewDocument, 
         content_type,
         published_at: message.published_at.map(|time| Timestamp::from_micros(to_micros(&time))),
     })
+}
+
+/// Refuses labels that the store would refuse, and the whole batch with them.
+pub(crate) fn bounded(new: NewDocument) -> Result<NewDocument, Fault> {
+    if new.source.len() > MAX_SOURCE {
+        return Err(too_long("source", new.source.len(), MAX_SOURCE));
+    }
+    if new.external_id.len() > MAX_EXTERNAL_ID {
+        return Err(too_long("external_id", new.external_id.len(), MAX_EXTERNAL_ID));
+    }
+    Ok(new)
 }
 
 fn too_long(field: &str, length: usize, max: usize) -> Fault {

@@ -171,3 +171,33 @@ fn analyze(query: &types::Query, document_id: &str, title: &str, trace_parent: &
         ..types::NewTask::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_says_what_is_to_be_analysed_and_has_the_key_of_its_match() {
+        let labels =
+            pbjson_types::Value { kind: Some(pbjson_types::value::Kind::StringValue("news".into())) };
+        let query = types::Query {
+            id: "q1".into(),
+            recipe: "classify".into(),
+            priority: types::Priority::Background.into(),
+            parameters: Some(pbjson_types::Struct { fields: [("label".to_owned(), labels)].into() }),
+            ..types::Query::default()
+        };
+        let task = analyze(&query, "d1", "A \"title\"", "00-aa-bb-01");
+        let payload: serde_json::Value = serde_json::from_str(&task.payload).unwrap();
+        let expected = serde_json::json!({
+            "query_id": "q1", "document_id": "d1", "recipe": "classify", "title": "A \"title\"",
+            "parameters": {"label": "news"},
+        });
+        assert_eq!(payload, expected);
+        assert_eq!((task.kind.as_str(), task.key.as_str()), ("analyze", "match:q1:d1"));
+        assert_eq!(
+            (task.priority(), task.trace_parent.as_str()),
+            (types::Priority::Background, "00-aa-bb-01")
+        );
+    }
+}

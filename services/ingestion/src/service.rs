@@ -3,6 +3,7 @@
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tidemill_chassis::{Context, Wire};
+use tidemill_kernel::Fault;
 use tidemill_proto::ingestion::v1::ingestion_service_server::IngestionService;
 use tidemill_proto::ingestion::v1::{
     CreateQueryRequest, CreateQueryResponse, CreateSourceRequest, CreateSourceResponse, DeleteQueryRequest,
@@ -26,6 +27,10 @@ use crate::{Error, convert, query};
 
 /// The recipe of a query that names none.
 const DEFAULT_RECIPE: &str = "brief";
+/// The longest recipe's name with its version, in bytes.
+const MAX_RECIPE: usize = 128;
+/// The longest parameters as JSON, in bytes: they travel in every task of the query, which has 256 KiB in all.
+const MAX_PARAMETERS: usize = 128 << 10;
 
 /// The service.
 #[derive(Debug)]
@@ -172,6 +177,16 @@ fn checked_query(request: CreateQueryRequest) -> Result<Query, Error> {
         "" => DEFAULT_RECIPE.to_owned(),
         recipe => recipe.to_owned(),
     };
+    if recipe.len() > MAX_RECIPE {
+        return Err(
+            Fault::invalid("recipe", format!("is longer than {MAX_RECIPE} bytes; name one recipe")).into()
+        );
+    }
+    let parameters = serde_json::to_string(&request.parameters).unwrap_or_default().len();
+    if parameters > MAX_PARAMETERS {
+        let rule = format!("are {parameters} bytes as JSON; at most {MAX_PARAMETERS} travel with every task");
+        return Err(Fault::invalid("parameters", rule).into());
+    }
     Ok(Query {
         name: request.name,
         expression: request.expression,

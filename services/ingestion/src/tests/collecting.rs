@@ -48,8 +48,8 @@ async fn a_feed_that_did_not_change_is_not_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("feed.xml");
     let feed = "<rss version=\"2.0\"><channel><title>Sea</title>\
-        <item><title>High</title><description>The tide is high.</description></item>\
-        <item><title>Low</title><description>The tide is low.</description></item></channel></rss>";
+        <item><guid>1</guid><title>High</title><description>The tide is high.</description></item>\
+        <item><guid>2</guid><title>Low</title><description>The tide is low.</description></item></channel></rss>";
     std::fs::write(&path, feed).unwrap();
     source(&fixture, SourceKind::Feed, &path).await;
     let report = fixture.collect("notes").await.unwrap();

@@ -38,6 +38,21 @@ async fn a_wrong_expression_is_shown_with_its_place() {
 }
 
 #[tokio::test]
+async fn parameters_too_long_for_a_task_are_refused() {
+    let fixture = Fixture::new().await;
+    let value =
+        pbjson_types::Value { kind: Some(pbjson_types::value::Kind::StringValue("a".repeat(200 << 10))) };
+    let request = CreateQueryRequest {
+        name: "sea".into(),
+        expression: "tide".into(),
+        parameters: Some(pbjson_types::Struct { fields: [("labels".to_owned(), value)].into() }),
+        ..CreateQueryRequest::default()
+    };
+    let status = fixture.client.clone().create_query(asked(request)).await.unwrap_err();
+    assert_eq!(tidemill_chassis::fault::from_status(&status).violations[0].field, "parameters");
+}
+
+#[tokio::test]
 async fn a_source_needs_a_name_and_a_place_that_can_be_read() {
     let fixture = Fixture::new().await;
     let make = |name: &str, kind: SourceKind, location: &str| {

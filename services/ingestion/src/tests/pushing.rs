@@ -136,6 +136,10 @@ async fn a_client_that_reads_no_acknowledgement_is_not_read_from() {
     let requests = asked(ReceiverStream::new(said));
     let answers = fixture.client.clone().push_documents(requests).await.unwrap();
     say.send(numbered(1, text("t", "one"))).await.unwrap();
+    // Whatever a service would do on its own, it could do now.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
     // One message waits in the channel; unless the service reads, there is no room for another.
     assert!(say.try_send(numbered(2, text("t", "two"))).is_err());
     let mut answers = answers.into_inner();
