@@ -4,6 +4,7 @@ pub mod context;
 pub mod deadline;
 pub mod limit;
 pub mod panic;
+pub mod retry;
 pub mod trace;
 
 use std::convert::Infallible;
@@ -16,6 +17,7 @@ use tonic::service::Routes;
 use tower::{Layer, Service, ServiceBuilder};
 
 pub use limit::ServerLimits;
+use retry::{RetryLayer, RetryPolicy};
 
 use crate::Wire;
 
@@ -35,10 +37,26 @@ pub fn server_stack(routes: Routes, limits: ServerLimits) -> Wire {
     Wire::new(stack.service(routes.prepare()))
 }
 
-/// What a layer does around a call: given the request and the service below, it makes the answer.
-type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+/// The client's stack around the balanced connections to a part.
+pub fn client_stack<S>(balanced: S, retry: RetryPolicy) -> Wire
+where
+    S: Inner + Clone + Send + Sync + 'static,
+{
+    let stack = ServiceBuilder::new()
+        // The deadline that the call carries, read once, for everything below.
+        .layer(Around(context::enter))
+        // The deadline covers what the transport's own does not: connecting, and the waits between tries.
+        .layer(Around(deadline::enforce))
+        // One instance that is away is not a failed call where calling twice does no harm.
+        .layer(RetryLayer::new(retry));
+    // Below: balance, a breaker an address, the connections. Every fault of theirs is a status already.
+    Wire::new(stack.service(balanced))
+}
 
-/// A service of gRPC requests below a server layer: it answers always, failures as statuses.
+/// What a layer does around a call: given the request and the service below, it makes the answer.
+pub(crate) type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+/// A service of gRPC requests below a layer: it answers always, failures as statuses.
 pub trait Inner:
     Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
 {
@@ -91,3 +109,6 @@ where
 pub(crate) fn refuse(status: tonic::Status) -> Answer {
     Box::pin(std::future::ready(Ok(status.into_http())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,16 +6,19 @@
 //! - A policy is a layer; the mechanism under it is a pure state machine in `tidemill-kernel`.
 //! - A call passes the same layers whether the other part is in this process or behind a socket.
 //!
-//! To add a layer: one file in `layers/` with its reason, one line in the list of [`layers::server`] or
-//! [`layers::client`].
+//! To add a layer: one file in `layers/` with its reason, one line in the list of [`layers::server_stack`]
+//! or [`layers::client_stack`].
 
+pub mod balance;
 pub mod clock;
 pub mod context;
+pub mod discovery;
 pub mod fault;
 pub mod layers;
 pub mod lifecycle;
 pub mod meta;
 pub mod part;
+pub mod remote;
 pub mod server;
 pub mod switchboard;
 pub mod telemetry;

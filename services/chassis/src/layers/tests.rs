@@ -1,0 +1,88 @@
+use std::future::{pending, ready};
+use std::time::Duration;
+
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+use tower::ServiceExt;
+
+use super::*;
+use crate::context::{TENANT, TIMEOUT};
+use crate::fault;
+
+/// A service whose methods hang, panic or answer.
+#[derive(Clone)]
+struct Odd;
+
+impl NamedService for Odd {
+    const NAME: &'static str = "test.Odd";
+}
+
+impl Service<Request<Body>> for Odd {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        match request.uri().path() {
+            "/test.Odd/Hang" => Box::pin(pending()),
+            "/test.Odd/Panic" => Box::pin(async { panic!("the vase fell") }),
+            _ => Box::pin(ready(Ok(Status::new(Code::Ok, "").into_http()))),
+        }
+    }
+}
+
+fn odd(concurrency: usize) -> Wire {
+    server_stack(Routes::new(Odd), ServerLimits { concurrency })
+}
+
+async fn call(wire: Wire, method: &str, header: Option<(&'static str, &str)>) -> Status {
+    let mut request = Request::builder().method("POST").uri(format!("/test.Odd/{method}"));
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
+    }
+    let response = wire.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    Status::from_header_map(response.headers()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_callers_deadline_ends_a_call_within_the_process() {
+    let begun = tokio::time::Instant::now();
+    let status = call(odd(1), "Hang", Some((TIMEOUT, "5S"))).await;
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let waited = begun.elapsed();
+    assert!(Duration::from_secs(4) < waited && waited < Duration::from_secs(6), "{waited:?}");
+    assert_eq!(call(odd(1), "Answer", Some((TIMEOUT, "0S"))).await.code(), Code::DeadlineExceeded);
+    assert_eq!(call(odd(1), "Answer", Some((TIMEOUT, "5S"))).await.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_panic_is_one_failed_call() {
+    let wire = odd(1);
+    let status = call(wire.clone(), "Panic", None).await;
+    assert_eq!(status.code(), Code::Internal);
+    assert!(!status.message().contains("vase"), "the panic's text stays inside");
+    assert_eq!(call(wire, "Answer", None).await.code(), Code::Ok, "its slot is free again");
+}
+
+#[tokio::test]
+async fn a_call_over_the_bound_is_told_when_to_come_back() {
+    let wire = odd(1);
+    let mut hanging = Box::pin(call(wire.clone(), "Hang", None));
+    assert!(futures::poll!(&mut hanging).is_pending());
+    let status = call(wire.clone(), "Answer", None).await;
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(fault::from_status(&status).retry_after.is_some_and(|wait| !wait.is_zero()));
+    drop(hanging);
+    assert_eq!(call(wire, "Answer", None).await.code(), Code::Ok, "an abandoned call frees its slot");
+}
+
+#[tokio::test]
+async fn a_malformed_tenant_is_refused_with_its_field() {
+    let status = call(odd(1), "Answer", Some((TENANT, "No Such"))).await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(fault::from_status(&status).violations[0].field, TENANT);
+}
