@@ -92,3 +92,50 @@ async fn signal() {
         () = terminate => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_waits_for_what_runs() {
+        let shutdown = Shutdown::default();
+        let soft = shutdown.soft();
+        shutdown.spawn_background(Background::new("loop", |soft: CancellationToken| async move {
+            soft.cancelled().await;
+            sleep(Duration::from_secs(3)).await;
+        }));
+        let begun = Instant::now();
+        assert!(shutdown.drain(Duration::from_secs(10)).await);
+        assert_eq!(begun.elapsed().as_secs(), 3);
+        assert!(soft.is_cancelled() && !shutdown.hard().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_runs_longer_than_the_grace_time_is_ended() {
+        let shutdown = Shutdown::default();
+        shutdown.spawn(pending());
+        let begun = Instant::now();
+        assert!(!shutdown.drain(Duration::from_secs(10)).await);
+        assert_eq!(begun.elapsed().as_secs(), 10);
+        assert!(shutdown.tracker.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hard_stop_ends_a_drain_at_once() {
+        let shutdown = Shutdown::default();
+        shutdown.spawn(pending());
+        let hard = shutdown.hard();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(1)).await;
+            hard.cancel();
+        });
+        let begun = Instant::now();
+        shutdown.drain(Duration::from_secs(10)).await;
+        assert_eq!(begun.elapsed().as_secs(), 1);
+    }
+}

@@ -91,9 +91,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    if let Err(fault) = stream.set_nodelay(true) {
-        debug!(%fault, "cannot set TCP_NODELAY");
-    }
+    send_at_once(&stream);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // A client that sends its head a byte at a time is cut off; large windows keep bulk pushes streaming.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(15));
@@ -113,4 +111,35 @@ where
             debug!(%fault, "a connection ended badly");
         }
     });
+}
+
+/// Sets TCP_NODELAY: an answer in two small writes would otherwise wait for the client's delayed acknowledgement.
+fn send_at_once(stream: &TcpStream) {
+    if let Err(fault) = stream.set_nodelay(true) {
+        debug!(%fault, "cannot set TCP_NODELAY");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_socket_sends_small_writes_at_once() {
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(!stream.nodelay().unwrap());
+        send_at_once(&stream);
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named_with_what_to_do() {
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let fault = bind(listener.local_addr().unwrap()).await.unwrap_err();
+        assert!(fault.is_in_use() && fault.to_string().contains("--listen"));
+    }
 }
