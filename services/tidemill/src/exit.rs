@@ -46,11 +46,20 @@ pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
 /// The failure in words, and how the command ends.
 fn explain(failure: &anyhow::Error) -> (String, Exit) {
     let Some(status) = failure.chain().find_map(|cause| cause.downcast_ref::<Status>()) else {
-        return (format!("{failure:#}"), Exit::Failed);
+        return (chain(failure), Exit::Failed);
     };
     let text = words(status);
     let refused = fault::from_status(status).kind == ErrorKind::Invalid;
     (text, if refused { Exit::Refused } else { Exit::Failed })
+}
+
+/// The failure and its causes, but for those that the text has said already.
+pub(crate) fn chain(failure: &anyhow::Error) -> String {
+    failure.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => text,
+        said => format!("{said}: {cause}"),
+    })
 }
 
 /// A status in words: its message, then each field at fault on a line of its own.
@@ -94,5 +103,7 @@ mod tests {
     fn other_failures_end_with_one_and_say_their_causes() {
         let failure = anyhow::anyhow!("no room").context("cannot save");
         assert_eq!(explain(&failure), ("cannot save: no room".to_owned(), Exit::Failed));
+        let twice = anyhow::anyhow!("in use").context("cannot listen: in use; stop the other");
+        assert_eq!(chain(&twice), "cannot listen: in use; stop the other");
     }
 }

@@ -17,7 +17,7 @@ use tidemill_ingestion::reader::{Format, Options};
 use tidemill_proto::storage::v1::GetCountsRequest;
 
 use crate::client::Client;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::output;
 use checkpoint::Checkpoint;
 pub(crate) use input::folder;
@@ -52,7 +52,7 @@ pub(crate) struct Args {
 /// Pushes each path; one that cannot be read does not keep the others out.
 pub(crate) async fn run(args: Args, client: &Client) -> Result<Exit> {
     let store = client.results().get_counts(GetCountsRequest {}).await?.into_inner().store_id;
-    let mut exit = Exit::Done;
+    let mut end = Exit::Done;
     for path in &args.paths {
         let tally = match push(path, &args, &store, client).await {
             Ok(tally) => tally,
@@ -61,16 +61,16 @@ pub(crate) async fn run(args: Args, client: &Client) -> Result<Exit> {
                 return Err(fault);
             }
             Err(fault) => {
-                output::note(&format!("{}: {fault:#}", path.display()));
+                output::note(&format!("{}: {}", path.display(), exit::chain(&fault)));
                 Tally { refused: 1, ..Tally::default() }
             }
         };
         if tally.refused > 0 {
-            exit = Exit::Refused;
+            end = Exit::Refused;
         }
         print(path, &tally, args.json)?;
     }
-    Ok(exit)
+    Ok(end)
 }
 
 fn print(path: &Path, tally: &Tally, json: bool) -> Result<()> {

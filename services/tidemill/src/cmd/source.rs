@@ -148,7 +148,13 @@ async fn run_once(name: String, json: bool, client: &Client) -> Result<Exit> {
         output::note(&format!("{name}: the run is {}: {}", label::state(task.state), task.error));
         return Ok(Exit::Failed);
     }
-    Ok(Exit::Done)
+    Ok(if skipped(&task) { Exit::Refused } else { Exit::Done })
+}
+
+/// Whether the run left something out.
+fn skipped(task: &Task) -> bool {
+    let report: serde_json::Value = serde_json::from_str(&task.result).unwrap_or_default();
+    report["skipped_total"].as_u64().is_some_and(|count| count > 0)
 }
 
 /// The task once it has ended.
@@ -177,7 +183,10 @@ fn report(task: &Task) -> Result<()> {
     writeln!(out, "{}", counts.collect::<Vec<_>>().join("   "))?;
     for (name, value) in &fields {
         for item in value.as_array().into_iter().flatten() {
-            let text = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+            let text = match (item["what"].as_str(), item["why"].as_str()) {
+                (Some(what), Some(why)) => format!("{what}: {why}"),
+                _ => item.to_string(),
+            };
             writeln!(out, "{name}: {}", output::one_line(&text))?;
         }
     }
