@@ -1,3 +1,5 @@
+//! The server layers, over a service made for the test.
+
 use std::future::{pending, ready};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The remote wire over loopback sockets.
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use http::Request;

@@ -1,3 +1,5 @@
+//! What the balancer promises, over endpoints made for the test.
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;

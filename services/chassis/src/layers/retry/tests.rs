@@ -1,3 +1,5 @@
+//! When a call is tried again, and when it is not.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidemill_kernel::{ErrorKind, Fault};
