@@ -54,7 +54,7 @@ impl Shutdown {
         self.begin();
         self.tracker.close();
         let ended = tokio::select! {
-            () = self.tracker.wait() => true,
+            () = self.tracker.wait() => !self.hard.is_cancelled(),
             () = sleep(grace) => false,
             () = self.hard.cancelled() => false,
         };

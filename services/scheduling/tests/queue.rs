@@ -1,4 +1,5 @@
 //! The queue end to end in one process: submitted by a tenant, run by a worker, over the store in memory.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, in its fixtures too")]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
