@@ -135,7 +135,7 @@ mod tests {
             hard.cancel();
         });
         let begun = Instant::now();
-        shutdown.drain(Duration::from_secs(10)).await;
+        assert!(!shutdown.drain(Duration::from_secs(10)).await);
         assert_eq!(begun.elapsed().as_secs(), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! Which standing queries does a document match? A percolator: the queries are indexed, and the document is the search.
 //!
 //! Every query has a cover: a set of terms (anchors) of which each matching document must hold at least one
-//! ([`cover`]). An index leads from terms to the queries anchored on them. A document is segmented once; words that no
+//! (`cover`). An index leads from terms to the queries anchored on them. A document is segmented once; words that no
 //! query mentions cost one hash probe and are forgotten; of the others the positions are kept. Queries whose anchors
 //! occurred are candidates, and each is verified exactly. So the cost follows the document's length and the number of
 //! candidates, hardly the number of queries. The idea is the presearcher of Luwak, now Lucene Monitor.

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - A task is acknowledged only after its commit, handed out only after its lease's commit, and its result counts
 //!   once, under its lease's token. The store is the truth; memory is a window on it.
-//! - Decisions are `tidemill-policy`'s and the [`engine`]'s, both free of I/O; [`actor`] carries them out.
+//! - Decisions are `tidemill-policy`'s and the `engine`'s, both free of I/O; `actor` carries them out.
 //! - No SQL, no store insides, no other service is known here.
 //!
 //! To add an rpc: its message in `proto/tidemill/scheduling/v1`, a method in [`service`] that decodes, asks the task

@@ -2,14 +2,14 @@
 //!
 //! Invariants:
 //! - One process has a data folder open; inside it one connection writes, so a write never waits for another's lock.
-//! - Writes that wait together commit together, and nobody is answered before that commit ([`writer`]). A step that
+//! - Writes that wait together commit together, and nobody is answered before that commit (`writer`). A step that
 //!   fails is undone alone; a commit that fails is answered to all, and nothing of it stays.
 //! - Rows travel as one JSON text for a whole batch, both ways: a batch is a handful of statements, never one for each
 //!   row. Statements are literals, prepared once for each connection.
 //! - Readers are other connections on the write-ahead log: they see whole commits and block nobody.
 //! - Counts are kept by the steps that change them; no count reads a table through.
 //!
-//! To add a step: a type with [`writer::Write`] in the file of its noun, one line in the trait's method. To change the
+//! To add a step: a type with `writer::Write` in the file of its noun, one line in the trait's method. To change the
 //! schema: a new file in `migrations/`, never a change of an old one.
 //!
 //! Sources: `https://sqlite.org/wal.html`, `https://sqlite.org/json1.html`, `https://sqlite.org/fts5.html`.
