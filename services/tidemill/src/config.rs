@@ -15,7 +15,8 @@ use tidemill_sqlite::SqliteConfig;
 const FILE: &str = "tidemill.toml";
 
 /// Variables of this prefix that are not configuration: the client's, and the tests'.
-const NOT_OURS: [&str; 5] = ["server", "key", "tenant", "shared", "config"];
+const NOT_OURS: [&str; 9] =
+    ["server", "key", "tenant", "shared", "config", "slow", "tools", "buf", "grpcurl"];
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
