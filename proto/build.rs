@@ -1,5 +1,7 @@
-//! Compiles the contracts: messages, clients, servers, JSON, the descriptor set, and the table of HTTP routes.
+//! Compiles the contracts: messages, clients, servers, JSON, the descriptor set, the table of HTTP routes,
+//! and the lists of services and of methods that may be called twice.
 
+mod catalogue;
 mod routes;
 
 use std::error::Error;
@@ -12,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=tidemill");
     println!("cargo::rerun-if-changed=google");
     println!("cargo::rerun-if-changed=routes.rs");
+    println!("cargo::rerun-if-changed=catalogue.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut files = Vec::new();
     find(Path::new("tidemill"), &mut files)?;
@@ -29,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         .compile_fds_with_config(prost_types::FileDescriptorSet::decode(&descriptors[..])?, config)?;
     pbjson_build::Builder::new().register_descriptors(&descriptors)?.build(&[".tidemill"])?;
-    routes::write(&descriptors, &out.join("routes.rs"))
+    routes::write(&descriptors, &out.join("routes.rs"))?;
+    catalogue::write(&descriptors, &out.join("catalogue.rs"))
 }
 
 /// Every .proto file below `folder`.

@@ -12,6 +12,8 @@ pub use route::{Body, ROUTES, Route};
 /// The encoded `FileDescriptorSet` of everything here, with comments and options, for reflection and documentation.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
+
 /// Includes one generated package.
 macro_rules! package {
     ($name:literal) => {
@@ -57,5 +59,46 @@ pub mod storage {
     /// Version 1.
     pub mod v1 {
         package!("tidemill.storage.v1");
+    }
+}
+
+/// Whether the method at this gRPC path (`/package.Service/Method`) is unary and may be called twice with the effect of
+/// once: its contract says so by `idempotency_level`.
+pub fn is_idempotent(path: &str) -> bool {
+    IDEMPOTENT.binary_search(&path).is_ok()
+}
+
+/// The full names of the services of a part: those of its packages, `tidemill.<part>.v*`.
+pub fn services_of(part: &str) -> impl Iterator<Item = &'static str> {
+    let package = format!("tidemill.{part}.");
+    SERVICES.iter().copied().filter(move |name| name.starts_with(&package))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_methods_that_change_nothing_the_second_time_may_be_called_twice() {
+        assert!(is_idempotent("/tidemill.storage.v1.TaskStoreService/ReadTask"));
+        assert!(is_idempotent("/tidemill.storage.v1.ContentStoreService/AppendDocuments"));
+        for path in [
+            "/tidemill.storage.v1.TaskStoreService/SettleTasks",
+            "/tidemill.storage.v1.ResultService/ExportResults",
+            "/tidemill.scheduling.v1.WorkerService/Work",
+            "/no.Such/Method",
+        ] {
+            assert!(!is_idempotent(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_part_has_the_services_of_its_packages() {
+        let of_scheduling: Vec<_> = services_of("scheduling").collect();
+        assert_eq!(
+            of_scheduling,
+            ["tidemill.scheduling.v1.SchedulingService", "tidemill.scheduling.v1.WorkerService"]
+        );
+        assert_eq!(services_of("sched").count(), 0);
     }
 }
