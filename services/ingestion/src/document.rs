@@ -3,7 +3,8 @@
 //! Invariants of a [`Document`], all made by [`prepare`]:
 //! - The body is readable text: HTML is reduced, line ends are `\n`, no control character but `\n` and `\t`, no
 //!   trailing spaces, at most one blank line in a row, never empty, never over [`Limits::max_body`] bytes.
-//! - The title is one line of 1 to [`Limits::max_title`] bytes; the URL is empty or http, https or file.
+//! - The title is one line of 1 to [`Limits::max_title`] bytes; the URL is empty or http, https or file; the time of
+//!   publication lies in the years 1 to 9999, as `google.protobuf.Timestamp` has no others.
 //! - The id is the first half of the SHA-256 over title, NUL and body: equal content is the same document of its
 //!   tenant, whatever source brought it. Preparing a prepared document again changes nothing.
 
@@ -13,6 +14,8 @@ mod markdown;
 mod plain;
 #[cfg(test)]
 mod tests;
+
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -115,6 +118,9 @@ impl Default for Limits {
     }
 }
 
+/// Microseconds of the years 1 to 9999.
+const PUBLISHED: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
 /// Checks and normalises a document. Pure; the cost is linear in the size of the body, whatever it holds.
 pub fn prepare(new: NewDocument, limits: &Limits) -> Result<Document, DocumentError> {
     if new.body.len() > limits.max_markup {
@@ -123,6 +129,9 @@ pub fn prepare(new: NewDocument, limits: &Limits) -> Result<Document, DocumentEr
     let source = name("source", &new.source, limits)?;
     let external_id = name("external_id", &new.external_id, limits)?;
     let url = link(&name("url", &new.url, limits)?)?;
+    if new.published_at.is_some_and(|moment| !PUBLISHED.contains(&moment.as_micros())) {
+        return Err(DocumentError::Published);
+    }
     let (found, body, content_type) = reduce(new.body, new.content_type);
     if body.is_empty() {
         return Err(DocumentError::Empty);

@@ -26,6 +26,9 @@ pub enum DocumentError {
         /// Bytes that are allowed.
         limit: usize,
     },
+    /// The time of publication cannot be stored.
+    #[error("published_at is out of range; use a time in the years 1 to 9999, or leave it out")]
+    Published,
     /// The URL cannot be used.
     #[error("url `{url}` is refused: {reason}; use an absolute http, https or file URL, or leave it empty")]
     Url {
@@ -47,6 +50,7 @@ impl DocumentError {
         match self {
             Self::Empty | Self::Oversized { .. } => "body",
             Self::LongName { field, .. } => field,
+            Self::Published => "published_at",
             Self::Url { .. } => "url",
         }
     }

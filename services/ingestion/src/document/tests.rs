@@ -113,6 +113,20 @@ fn only_urls_that_a_reader_can_open_are_taken() {
 }
 
 #[test]
+fn a_time_that_no_store_can_hold_is_refused() {
+    let with = |micros| {
+        let published_at = Some(Timestamp::from_micros(micros));
+        prepare(NewDocument { published_at, ..new("T", "b", ContentType::Text) }, &Limits::default())
+    };
+    for micros in [*PUBLISHED.start(), 0, *PUBLISHED.end()] {
+        assert!(with(micros).is_ok());
+    }
+    for micros in [i64::MIN, PUBLISHED.start() - 1, PUBLISHED.end() + 1, i64::MAX] {
+        assert_eq!(with(micros).unwrap_err().field(), "published_at", "{micros}");
+    }
+}
+
+#[test]
 fn content_types_read_names_and_media_types() {
     assert_eq!("Text/HTML; charset=utf-8".parse(), Ok(ContentType::Html));
     assert_eq!("md".parse(), Ok(ContentType::Markdown));
