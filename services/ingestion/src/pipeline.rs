@@ -4,7 +4,9 @@
 //! in between, the store refuses, and the batch is matched again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use prost::Message;
 use serde::Serialize;
 use tidemill_chassis::{Context, Wire};
 use tidemill_proto::scheduling::v1::WakeRequest;
@@ -13,7 +15,7 @@ use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServi
 use tidemill_proto::storage::v1::{AppendDocumentsRequest, MatchedDocument, NewMatch};
 use tidemill_proto::types::v1 as types;
 use tokio::task::spawn_blocking;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tracing::debug;
 
 use crate::Error;
@@ -24,6 +26,13 @@ use crate::queries::{Queries, QuerySet};
 
 /// How often a batch is matched again because the queries changed meanwhile.
 const ATTEMPTS: usize = 16;
+
+/// After this many bytes a step takes no further document: matches with long parameters make tasks that outweigh the
+/// documents, and with one more document all of it must still fit into a message to the store.
+const STEP_BYTES: usize = 16 << 20;
+
+/// How long the scheduler may take to hear of new tasks.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What became of one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +63,9 @@ impl Pipeline {
         Self { queries: Queries::new(content.clone(), tenants), content, workers }
     }
 
-    /// Stores up to 1,000 documents of the context's tenant with their matches and tasks: all of them or none. What
-    /// became of each, in their order.
+    /// Stores up to 1,000 documents of the context's tenant with their matches and tasks. What became of each, in their
+    /// order. In one step, unless the tasks outgrow a message: then in several, and a failure leaves the first ones
+    /// stored, so that sending all of them again completes them.
     pub(crate) async fn append(
         &self,
         context: &Context,
@@ -65,20 +75,23 @@ impl Pipeline {
             return Ok(Vec::new());
         }
         let documents = Arc::new(documents);
+        let mut stored = Vec::with_capacity(documents.len());
         let mut set = self.queries.current(context).await?;
         let mut attempt = 1;
-        loop {
-            let (batch, names) = matched(&set, &documents, context).await?;
+        while stored.len() < documents.len() {
+            let (batch, names) = matched(&set, &documents, stored.len(), context).await?;
             let request = AppendDocumentsRequest { documents: batch, query_version: set.version };
             match self.content.clone().append_documents(context.request(request)).await {
                 Ok(response) => {
-                    let appended = response.into_inner().documents.into_iter();
-                    let stored = appended.zip(names).map(|(appended, queries)| Stored {
+                    let appended = response.into_inner().documents;
+                    if appended.len() != names.len() {
+                        return Err(Error::Stopped("storing the documents").into());
+                    }
+                    stored.extend(appended.into_iter().zip(names).map(|(appended, queries)| Stored {
                         duplicate: appended.duplicate,
                         new_matches: u64::try_from(appended.new_matches).unwrap_or(0),
                         queries,
-                    });
-                    return Ok(self.woken(stored.collect()));
+                    }));
                 }
                 Err(status) if status.code() == Code::FailedPrecondition && attempt < ATTEMPTS => {
                     attempt += 1;
@@ -92,14 +105,18 @@ impl Pipeline {
                 Err(status) => return Err(status),
             }
         }
+        Ok(self.woken(stored))
     }
 
     /// Tells the scheduler of new tasks without waiting for it: it would find them by itself, only later.
     fn woken(&self, stored: Vec<Stored>) -> Vec<Stored> {
         if stored.iter().any(|stored| stored.new_matches > 0) {
             let mut workers = self.workers.clone();
+            let mut request = Request::new(WakeRequest {});
+            // Nobody waits for the answer, so nobody else would ever end the call.
+            request.set_timeout(PATIENCE);
             tokio::spawn(async move {
-                if let Err(fault) = workers.wake(WakeRequest {}).await {
+                if let Err(fault) = workers.wake(request).await {
                     debug!(%fault, "the scheduler was not woken; it finds the tasks by itself");
                 }
             });
@@ -108,17 +125,29 @@ impl Pipeline {
     }
 }
 
-/// The batch with its matches, and the names of the queries of each document; made off the async threads.
+/// The documents from the place `from` on, as many as one step takes, with their matches; and the names of the queries
+/// of each. Made off the async threads.
 async fn matched(
     set: &Arc<QuerySet>,
     documents: &Arc<Vec<Document>>,
+    from: usize,
     context: &Context,
 ) -> Result<(Vec<MatchedDocument>, Vec<Vec<String>>), Status> {
     let (set, documents) = (Arc::clone(set), Arc::clone(documents));
     let trace_parent = context.trace_parent.clone().unwrap_or_default();
     let job = spawn_blocking(move || {
-        let mut scratch = Scratch::default();
-        documents.iter().map(|document| match_one(&set, document, &trace_parent, &mut scratch)).unzip()
+        let (mut scratch, mut bytes) = (Scratch::default(), 0);
+        let mut batch = (Vec::new(), Vec::new());
+        for document in documents.iter().skip(from) {
+            let (matched, names) = match_one(&set, document, &trace_parent, &mut scratch);
+            bytes += matched.encoded_len();
+            batch.0.push(matched);
+            batch.1.push(names);
+            if bytes >= STEP_BYTES {
+                break;
+            }
+        }
+        batch
     });
     Ok(job.await.map_err(|_| Error::Stopped("matching"))?)
 }
@@ -175,6 +204,20 @@ fn analyze(query: &types::Query, document_id: &str, title: &str, trace_parent: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_scheduler_that_does_not_answer_is_not_waited_for_for_ever() {
+        let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let scheduler = Wire::new(tower::service_fn(move |request: http::Request<tonic::body::Body>| {
+            let _ = say.send(request.headers().contains_key("grpc-timeout"));
+            async { Ok::<_, std::convert::Infallible>(Status::unavailable("away").into_http()) }
+        }));
+        let content = ContentStoreServiceClient::new(Wire::absent("storage"));
+        let pipeline = Pipeline::new(content, WorkerServiceClient::new(scheduler), 1);
+        let stored = Stored { duplicate: false, new_matches: 1, queries: Vec::new() };
+        pipeline.woken(vec![stored]);
+        assert_eq!(said.recv().await, Some(true));
+    }
 
     #[test]
     fn a_task_says_what_is_to_be_analysed_and_has_the_key_of_its_match() {

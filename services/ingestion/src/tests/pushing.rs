@@ -1,7 +1,7 @@
 //! Documents pushed one by one and in streams.
 
 use tidemill_proto::ingestion::v1::{
-    NewDocument, PushDocumentRequest, PushDocumentsRequest, PushDocumentsResponse,
+    CreateQueryRequest, NewDocument, PushDocumentRequest, PushDocumentsRequest, PushDocumentsResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -87,6 +87,44 @@ async fn a_stream_counts_what_it_stored_skipped_and_refused() {
     assert_eq!(rejections, [(100, "body"), (300, "document")]);
     let acknowledged: Vec<_> = answers.iter().map(|answer| answer.acknowledged).collect();
     assert!(acknowledged.is_sorted() && acknowledged.len() >= 3, "{acknowledged:?}");
+}
+
+#[tokio::test]
+async fn a_time_out_of_range_is_one_rejection_and_the_rest_of_its_batch_is_stored() {
+    let fixture = Fixture::new().await;
+    let mut requests: Vec<_> = (1..=9).map(|n| numbered(n, text("t", &format!("body {n}")))).collect();
+    let document = requests[4].document.as_mut().unwrap();
+    document.published_at = Some(pbjson_types::Timestamp { seconds: i64::MAX, nanos: 0 });
+    let (answers, end) = stream(&fixture, requests).await;
+    assert!(end.is_none(), "{end:?}");
+    let last = answers.last().unwrap();
+    assert_eq!((last.acknowledged, last.stored), (9, 8));
+    let rejections: Vec<_> = answers.iter().flat_map(|answer| &answer.rejections).collect();
+    assert_eq!(
+        (rejections.len(), rejections[0].sequence, rejections[0].field.as_str()),
+        (1, 5, "published_at")
+    );
+}
+
+#[tokio::test]
+async fn a_batch_whose_tasks_outgrow_a_message_is_stored_in_parts() {
+    let fixture = Fixture::new().await;
+    let wide = pbjson_types::value::Kind::StringValue("x".repeat(120 << 10));
+    let wide = pbjson_types::Value { kind: Some(wide) };
+    for n in 0..6 {
+        let request = CreateQueryRequest {
+            name: format!("q{n}"),
+            expression: "tide".into(),
+            parameters: Some(pbjson_types::Struct { fields: [("wide".to_owned(), wide.clone())].into() }),
+            ..CreateQueryRequest::default()
+        };
+        fixture.other.clone().create_query(asked(request)).await.unwrap();
+    }
+    let requests = (1..=100).map(|n| numbered(n, text("t", &format!("tide {n}")))).collect();
+    let (answers, end) = stream(&fixture, requests).await;
+    assert!(end.is_none(), "{end:?}");
+    let last = answers.last().unwrap();
+    assert_eq!((last.acknowledged, last.stored, last.matches), (100, 100, 600));
 }
 
 #[tokio::test]
