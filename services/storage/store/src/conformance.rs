@@ -108,6 +108,7 @@ macro_rules! conformance_suite {
         $crate::conformance_suite!(@module $make, listing: [
             tasks_page_newest_first_with_filters
             a_page_goes_on_although_tasks_are_added
+            a_page_of_large_items_shows_fewer_and_hides_none
             tokens_of_other_listings_are_refused
             queues_tell_how_many_wait
             waiting_tasks_load_by_queue_in_order

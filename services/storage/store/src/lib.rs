@@ -6,7 +6,8 @@
 //! - One method is one atomic step of the domain: it happens whole and durably before it returns, or not at all.
 //! - `now` is a parameter. The store never reads a clock.
 //! - Documents, queries, sources, matches belong to one tenant; keys of every table lead with it.
-//! - Pages go on behind the last item shown ([`token`]), so that later items neither repeat nor hide others.
+//! - Pages go on behind the last item shown ([`token`]), so that later items neither repeat nor hide others; they are
+//!   bounded in bytes too ([`page`]).
 //! - A task's result counts once: only under the token of its present lease.
 //!
 //! To add a step: a method in one of the traits below with its rows beside it, cases in the conformance suite, then each
@@ -18,6 +19,7 @@ pub mod conformance;
 pub mod content;
 pub mod error;
 pub mod memory;
+pub mod page;
 pub mod search;
 pub mod task;
 pub mod tenant;

@@ -7,7 +7,7 @@ use tidemill_store::content::{Query, QuerySet};
 use tidemill_store::{Error, Result, token};
 
 use super::row::{QueryRow, query_json};
-use crate::reader::Readers;
+use crate::reader::{PageRows, Readers, json};
 use crate::task::cancel_of_query;
 use crate::writer::{Step, Write};
 
@@ -127,10 +127,12 @@ pub(super) async fn page(readers: &Readers, tenant: &TenantName, page: PageReque
         "SELECT ",
         query_json!(),
         " FROM tenants n JOIN queries q ON q.tenant_id = n.id
-          WHERE n.name = ?1 AND (?2 IS NULL OR q.name > ?2) ORDER BY q.name LIMIT ?3"
+          WHERE n.name = ?1 AND q.name > ?2 ORDER BY q.name LIMIT ?3"
     ));
-    let rows = rows.bind(tenant.as_str()).bind(after).bind(i64::from(page.size) + 1);
-    let rows: Vec<QueryRow> = readers.rows(rows).await?;
-    let rows = rows.into_iter().map(QueryRow::decode).collect::<Result<Vec<Query>>>()?;
-    Ok(Page::cut(rows, page.size, |last| token::encode(&scope, &last.name)))
+    let mut read = PageRows::new(page.size);
+    let rows = rows.bind(tenant.as_str()).bind(after.unwrap_or_default()).bind(read.missing());
+    read.read(readers, rows, json::<QueryRow>).await?;
+    let Page { items, next_token } = read.cut(|last| token::encode(&scope, &last.name));
+    let items = items.into_iter().map(QueryRow::decode).collect::<Result<_>>()?;
+    Ok(Page { items, next_token })
 }

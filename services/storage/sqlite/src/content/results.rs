@@ -1,13 +1,14 @@
-//! Results: matches with their documents and analyses, read along an index from the last one shown.
+//! Results: matches with their documents and analyses, read along an index from the last one shown: first those that
+//! are equal to it, then those behind, so that a page costs what it shows however many are equal.
 
 use serde::Deserialize;
 use sqlx::query;
 use tidemill_kernel::{Page, PageRequest, TenantName, Timestamp};
-use tidemill_store::content::{Document, Found};
+use tidemill_store::content::Found;
 use tidemill_store::{Error, Result, token};
 
 use super::row::{AnalysisRow, DocumentRow, analysis_json, document_json};
-use crate::reader::{Readers, Statement};
+use crate::reader::{PageRows, Readers, scored};
 
 /// Number, time, query, document, analysis; the score beside it.
 macro_rules! found {
@@ -41,40 +42,59 @@ pub(super) async fn best(
     );
     let number: Option<i64> = readers.row(number.bind(tenant.as_str()).bind(name)).await?;
     let number = number.ok_or_else(|| Error::NotFound { what: "query", name: name.to_owned() })?;
-    let (bits, id) = after.unwrap_or((f64::INFINITY.to_bits().cast_signed(), 0));
-    let rows = query(concat!(
-        found!(),
-        "WHERE m.query = ?1 AND m.score <= ?2 AND NOT (m.score = ?2 AND m.id <= ?3)
-         ORDER BY m.score DESC, m.id LIMIT ?4"
-    ));
-    let rows = rows.bind(number).bind(f64::from_bits(bits.cast_unsigned())).bind(id);
-    let rows = read(readers, rows, &page).await?;
-    let key = |(id, found): &(i64, Found)| token::encode(&scope, &(found.score.to_bits().cast_signed(), *id));
-    Ok(Page::cut(rows, page.size, key).map(|(_, found)| found))
+    let mut read = PageRows::new(page.size);
+    if let Some((bits, id)) = after {
+        let score = f64::from_bits(bits.cast_unsigned());
+        let rows = query(concat!(
+            found!(),
+            "WHERE m.query = ?1 AND m.score = ?2 AND m.id > ?3 ORDER BY m.id LIMIT ?4"
+        ));
+        let rows = rows.bind(number).bind(score).bind(id).bind(read.missing());
+        read.read(readers, rows, scored::<FoundRow>).await?;
+    }
+    if read.missing() > 0 {
+        let below = after.map_or(f64::INFINITY, |(bits, _)| f64::from_bits(bits.cast_unsigned()));
+        let rows = query(concat!(
+            found!(),
+            "WHERE m.query = ?1 AND m.score < ?2 ORDER BY m.score DESC, m.id LIMIT ?3"
+        ));
+        let rows = rows.bind(number).bind(below).bind(read.missing());
+        read.read(readers, rows, scored::<FoundRow>).await?;
+    }
+    let key = |(FoundRow(id, ..), score): &(FoundRow, f64)| (score.to_bits().cast_signed(), *id);
+    Ok(read.cut(|last| token::encode(&scope, &key(last))).map(found))
 }
 
 /// Results of all queries, newest first, of equal ones the last stored first.
 pub(super) async fn newest(readers: &Readers, tenant: &TenantName, page: PageRequest) -> Result<Page<Found>> {
     let scope = ["results", tenant.as_str()];
     let after: Option<(i64, i64)> = token::decode(&scope, &page.token)?;
-    let (time, id) = after.unwrap_or((i64::MAX, i64::MAX));
-    let rows = query(concat!(
-        found!(),
-        "WHERE m.tenant_id = (SELECT id FROM tenants WHERE name = ?1)
-           AND m.matched_at <= ?2 AND NOT (m.matched_at = ?2 AND m.id >= ?3)
-         ORDER BY m.matched_at DESC, m.id DESC LIMIT ?4"
-    ));
-    let rows = read(readers, rows.bind(tenant.as_str()).bind(time).bind(id), &page).await?;
-    let key = |(id, found): &(i64, Found)| token::encode(&scope, &(found.matched_at.as_micros(), *id));
-    Ok(Page::cut(rows, page.size, key).map(|(_, found)| found))
+    let mut read = PageRows::new(page.size);
+    if let Some((time, id)) = after {
+        let rows = query(concat!(
+            found!(),
+            "WHERE m.tenant_id = (SELECT id FROM tenants WHERE name = ?1) AND m.matched_at = ?2 AND m.id < ?3
+             ORDER BY m.id DESC LIMIT ?4"
+        ));
+        let rows = rows.bind(tenant.as_str()).bind(time).bind(id).bind(read.missing());
+        read.read(readers, rows, scored::<FoundRow>).await?;
+    }
+    if read.missing() > 0 {
+        let rows = query(concat!(
+            found!(),
+            "WHERE m.tenant_id = (SELECT id FROM tenants WHERE name = ?1) AND m.matched_at < ?2
+             ORDER BY m.matched_at DESC, m.id DESC LIMIT ?3"
+        ));
+        let before = after.map_or(i64::MAX, |(time, _)| time);
+        let rows = rows.bind(tenant.as_str()).bind(before).bind(read.missing());
+        read.read(readers, rows, scored::<FoundRow>).await?;
+    }
+    let key = |(FoundRow(id, time, ..), _): &(FoundRow, f64)| (time.as_micros(), *id);
+    Ok(read.cut(|last| token::encode(&scope, &key(last))).map(found))
 }
 
-/// One more than the page has, each with its number.
-async fn read(readers: &Readers, rows: Statement<'_>, page: &PageRequest) -> Result<Vec<(i64, Found)>> {
-    let rows = readers.scored(rows.bind(i64::from(page.size) + 1)).await?;
-    let found = |(FoundRow(id, matched_at, query, document, analysis), score)| {
-        let document: Document = document.decode();
-        (id, Found { query, document, score, matched_at, analysis: analysis.map(AnalysisRow::decode) })
-    };
-    Ok(rows.into_iter().map(found).collect())
+fn found((row, score): (FoundRow, f64)) -> Found {
+    let FoundRow(_, matched_at, query, document, analysis) = row;
+    let (document, analysis) = (document.decode(), analysis.map(AnalysisRow::decode));
+    Found { query, document, score, matched_at, analysis }
 }

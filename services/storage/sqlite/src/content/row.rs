@@ -52,7 +52,7 @@ pub(super) use query_json;
 pub(super) struct QueryRow {
     pub(super) number: i64,
     id: Id,
-    name: String,
+    pub(super) name: String,
     expression: String,
     recipe: String,
     parameters: String,
@@ -80,7 +80,7 @@ pub(super) use source_json;
 #[derive(Debug, Deserialize)]
 pub(super) struct SourceRow {
     id: Id,
-    name: String,
+    pub(super) name: String,
     kind: i32,
     location: String,
     created_at: Timestamp,

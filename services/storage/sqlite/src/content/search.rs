@@ -12,7 +12,7 @@ use tidemill_store::search::{self, Term};
 use tidemill_store::{Result, token};
 
 use super::row::{DocumentRow, document_json};
-use crate::reader::Readers;
+use crate::reader::{PageRows, Readers, json};
 
 #[derive(Deserialize)]
 struct HitRow(i64, DocumentRow, String);
@@ -35,31 +35,28 @@ pub(super) async fn search(
     let in_title = format!("tenant : \"{number}\" AND ({{title}} : ({terms}))");
     let below =
         format!("(tenant : \"{number}\" AND ({{title body}} : ({terms}))) NOT ({{title}} : ({terms}))");
-    let limit = i64::from(page.size) + 1;
+    let mut read = PageRows::new(page.size);
     let (is_below, before) = after.unwrap_or((false, i64::MAX));
-    let mut hits = Vec::new();
     if !is_below {
-        hits.extend(find(readers, in_title, before, limit).await?.into_iter().map(|hit| (false, hit)));
+        let rows = query(FIND).bind(in_title).bind(before).bind(read.missing());
+        read.read(readers, rows, |row| Ok((false, json(row)?))).await?;
     }
-    let missing = limit - i64::try_from(hits.len()).unwrap_or(limit);
-    if missing > 0 {
+    if read.missing() > 0 {
         let before = if is_below { before } else { i64::MAX };
-        hits.extend(find(readers, below, before, missing).await?.into_iter().map(|hit| (true, hit)));
+        let rows = query(FIND).bind(below).bind(before).bind(read.missing());
+        read.read(readers, rows, |row| Ok((true, json(row)?))).await?;
     }
-    let page = Page::cut(hits, page.size, |(below, hit)| token::encode(&scope, &(*below, hit.0)));
+    let page = read.cut(|(below, HitRow(id, ..))| token::encode(&scope, &(*below, *id)));
     Ok(page.map(|(_, HitRow(_, document, snippet))| Hit { document: document.decode(), snippet }))
 }
 
-async fn find(readers: &Readers, expression: String, before: i64, limit: i64) -> Result<Vec<HitRow>> {
-    let rows = query(concat!(
-        "SELECT json_array(d.id, ",
-        document_json!("''"),
-        ", snippet(search, 2, '', '', '…', 24))
-         FROM search CROSS JOIN documents d ON d.id = search.rowid
-         WHERE search MATCH ?1 AND search.rowid < ?2 ORDER BY search.rowid DESC LIMIT ?3"
-    ));
-    readers.rows(rows.bind(expression).bind(before).bind(limit)).await
-}
+const FIND: &str = concat!(
+    "SELECT json_array(d.id, ",
+    document_json!("''"),
+    ", snippet(search, 2, '', '', '…', 24))
+     FROM search CROSS JOIN documents d ON d.id = search.rowid
+     WHERE search MATCH ?1 AND search.rowid < ?2 ORDER BY search.rowid DESC LIMIT ?3"
+);
 
 /// The terms as an FTS5 expression. Quoted, nothing in a word can be read as an operator; a word is letters and digits,
 /// so it holds no quotation mark.

@@ -7,7 +7,7 @@ use tidemill_store::content::Source;
 use tidemill_store::{Error, Result, token};
 
 use super::row::{SourceRow, source_json};
-use crate::reader::Readers;
+use crate::reader::{PageRows, Readers, json};
 use crate::writer::{Step, Write};
 
 /// Adds a source.
@@ -134,10 +134,12 @@ pub(super) async fn page(readers: &Readers, tenant: &TenantName, page: PageReque
         "SELECT ",
         source_json!(),
         " FROM tenants n JOIN sources s ON s.tenant_id = n.id
-          WHERE n.name = ?1 AND (?2 IS NULL OR s.name > ?2) ORDER BY s.name LIMIT ?3"
+          WHERE n.name = ?1 AND s.name > ?2 ORDER BY s.name LIMIT ?3"
     ));
-    let rows = rows.bind(tenant.as_str()).bind(after).bind(i64::from(page.size) + 1);
-    let rows: Vec<SourceRow> = readers.rows(rows).await?;
-    let rows = rows.into_iter().map(SourceRow::decode).collect::<Result<Vec<Source>>>()?;
-    Ok(Page::cut(rows, page.size, |last| token::encode(&scope, &last.name)))
+    let mut read = PageRows::new(page.size);
+    let rows = rows.bind(tenant.as_str()).bind(after.unwrap_or_default()).bind(read.missing());
+    read.read(readers, rows, json::<SourceRow>).await?;
+    let Page { items, next_token } = read.cut(|last| token::encode(&scope, &last.name));
+    let items = items.into_iter().map(SourceRow::decode).collect::<Result<_>>()?;
+    Ok(Page { items, next_token })
 }

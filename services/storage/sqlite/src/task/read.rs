@@ -6,7 +6,7 @@ use tidemill_store::task::{Running, Task, TaskState, Waiting};
 use tidemill_store::{Result, token};
 
 use super::row::{RunningRow, TaskRow, WaitingRow, task_json, waiting_json};
-use crate::reader::Readers;
+use crate::reader::{PageRows, Readers, json};
 
 /// One task.
 pub(super) async fn task(readers: &Readers, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
@@ -20,21 +20,23 @@ pub(super) async fn task(readers: &Readers, tenant: &TenantName, id: Id) -> Resu
     row.map(|row| row.decode(tenant.clone())).transpose()
 }
 
-/// One state's newest tasks of the tenant numbered by `?1`: a walk down the index.
+/// One state's tasks of the tenant, newest first: a walk down the index.
 macro_rules! of_state {
     ($state:literal) => {
         concat!(
-            "SELECT id FROM (SELECT id FROM task_states WHERE tenant_id = (SELECT id FROM tenants WHERE name = ?1)
-               AND state = ",
+            "SELECT ",
+            task_json!(),
+            ", s.id FROM task_states s CROSS JOIN tasks t ON t.id = s.id
+              WHERE s.tenant_id = (SELECT id FROM tenants WHERE name = ?1) AND s.state = ",
             $state,
-            " AND id < ?4 AND (?2 IS NULL OR ?2 = ",
+            " AND s.id < ?4 AND (?2 IS NULL OR ?2 = ",
             $state,
-            ") AND (?3 IS NULL OR kind = ?3) ORDER BY id DESC LIMIT ?5)"
+            ") AND (?3 IS NULL OR s.kind = ?3)"
         )
     };
 }
 
-/// A page of tasks, newest first: the newest of each state, then the newest of those.
+/// A page of tasks, newest first: SQLite merges the walks, so that a row is read only when it is shown.
 pub(super) async fn page(
     readers: &Readers,
     tenant: &TenantName,
@@ -45,7 +47,6 @@ pub(super) async fn page(
     let scope = ["tasks", tenant.as_str(), state.map_or("", TaskState::name), kind.unwrap_or("")];
     let before: Option<i64> = token::decode(&scope, &page.token)?;
     let rows = query(concat!(
-        "WITH newest (id) AS (",
         of_state!("1"),
         " UNION ALL ",
         of_state!("2"),
@@ -55,19 +56,15 @@ pub(super) async fn page(
         of_state!("4"),
         " UNION ALL ",
         of_state!("5"),
-        ") SELECT ",
-        task_json!(),
-        " FROM (SELECT id FROM newest ORDER BY id DESC LIMIT ?5) f
-          JOIN tasks t ON t.id = f.id JOIN task_states s ON s.id = f.id ORDER BY f.id DESC"
+        " ORDER BY 2 DESC LIMIT ?5"
     ));
+    let mut read = PageRows::new(page.size);
     let rows = rows.bind(tenant.as_str()).bind(state.map(TaskState::number)).bind(kind);
-    let rows = rows.bind(before.unwrap_or(i64::MAX)).bind(i64::from(page.size) + 1);
-    let rows: Vec<TaskRow> = readers.rows(rows).await?;
-    let rows = rows
-        .into_iter()
-        .map(|row| Ok((row.sequence, row.decode(tenant.clone())?)))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Page::cut(rows, page.size, |(place, _)| token::encode(&scope, place)).map(|(_, task)| task))
+    let rows = rows.bind(before.unwrap_or(i64::MAX)).bind(read.missing());
+    read.read(readers, rows, json::<TaskRow>).await?;
+    let Page { items, next_token } = read.cut(|last| token::encode(&scope, &last.sequence));
+    let items = items.into_iter().map(|row| row.decode(tenant.clone())).collect::<Result<_>>()?;
+    Ok(Page { items, next_token })
 }
 
 /// Waiting tasks of one queue.

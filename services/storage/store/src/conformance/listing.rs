@@ -7,6 +7,7 @@ use super::fixture::{
     unmatched,
 };
 use crate::Error;
+use crate::content::Query;
 use crate::task::{Failure, NewTask, QueueDepth, Task, TaskCount, TaskState, Waiting};
 
 fn of(number: u128, kind: &str, priority: Priority) -> NewTask {
@@ -50,6 +51,40 @@ pub async fn a_page_goes_on_although_tasks_are_added(store: Shared) {
     assert_eq!(ids(&second), numbers([3, 2]));
     let third = store.page_tasks(&acme, None, None, next(2, &second.next_token)).await.unwrap();
     assert_eq!((ids(&third), third.next_token.as_str()), (numbers([1]), ""));
+}
+
+/// Of tasks and of queries: a page is an ordinary message, whatever size was asked for, and its token goes on.
+pub async fn a_page_of_large_items_shows_fewer_and_hides_none(store: Shared) {
+    let acme = create(&store, "acme").await;
+    let large = || "x".repeat(200 << 10);
+    for number in 1..=24 {
+        append(&store, &acme, vec![NewTask { payload: large(), ..task(number) }]).await;
+        let parameters = format!(r#"{{"wide":"{}"}}"#, large());
+        store.put_query(&acme, Query { parameters, ..query(number) }).await.unwrap();
+    }
+    let (mut tasks, mut queries) = (Vec::new(), Vec::new());
+    let mut asked = page(1_000);
+    loop {
+        let page = store.page_tasks(&acme, None, None, asked).await.unwrap();
+        assert!((1..=10).contains(&page.items.len()), "{}", page.items.len());
+        tasks.extend(page.items.iter().map(|task| task.new.id));
+        if page.next_token.is_empty() {
+            break;
+        }
+        asked = next(1_000, &page.next_token);
+    }
+    assert_eq!(tasks, (1..=24).rev().map(|number| task(number).id).collect::<Vec<_>>());
+    let mut asked = page(1_000);
+    loop {
+        let page = store.page_queries(&acme, asked).await.unwrap();
+        assert!((1..=10).contains(&page.items.len()), "{}", page.items.len());
+        queries.extend(page.items.into_iter().map(|query| query.name));
+        if page.next_token.is_empty() {
+            break;
+        }
+        asked = next(1_000, &page.next_token);
+    }
+    assert!(queries.len() == 24 && queries.is_sorted(), "{queries:?}");
 }
 
 /// Nonsense, another listing's token, another filter's, another tenant's.

@@ -42,7 +42,10 @@ impl ContentStore for MemoryStore {
 
     async fn page_queries(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Query>> {
         let state = self.state();
-        super::names::page("queries", tenant, state.content(tenant).map(|content| &content.queries), &page)
+        let queries = state.content(tenant).map(|content| &content.queries);
+        super::names::page("queries", tenant, queries, &page, |query| {
+            query.expression.len() + query.parameters.len()
+        })
     }
 
     async fn remove_query(&self, tenant: &TenantName, name: &str, now: Timestamp) -> Result<()> {
@@ -59,7 +62,10 @@ impl ContentStore for MemoryStore {
 
     async fn page_sources(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Source>> {
         let state = self.state();
-        super::names::page("sources", tenant, state.content(tenant).map(|content| &content.sources), &page)
+        let sources = state.content(tenant).map(|content| &content.sources);
+        super::names::page("sources", tenant, sources, &page, |source| {
+            source.location.len() + source.cursor.len()
+        })
     }
 
     async fn remove_source(&self, tenant: &TenantName, name: &str) -> Result<()> {

@@ -6,6 +6,7 @@ use tidemill_kernel::{Id, Page, PageRequest, TenantName, Timestamp};
 
 use super::{Content, Match, State};
 use crate::content::{Appended, Document, Hit, MatchedDocument};
+use crate::page::cut;
 use crate::search::{self, Term, fold, words};
 use crate::{Error, Result, token};
 
@@ -87,7 +88,9 @@ impl State {
             .filter(|(key, _)| after.is_none_or(|after| *key > after))
             .collect();
         hits.sort_by_key(|(key, _)| *key);
-        Ok(Page::cut(hits, page.size, |(key, _)| token::encode(&scope, key)).map(|(_, hit)| hit))
+        let bytes = |hit: &Hit| hit.document.title.len() + hit.document.url.len() + hit.snippet.len();
+        let page = cut(hits, page.size, |(_, hit)| bytes(hit), |(key, _)| token::encode(&scope, key));
+        Ok(page.map(|(_, hit)| hit))
     }
 }
 

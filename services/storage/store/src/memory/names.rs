@@ -6,6 +6,7 @@ use tidemill_kernel::{Page, PageRequest, TenantName, Timestamp};
 
 use super::{Content, State};
 use crate::content::{Query, Source};
+use crate::page::cut;
 use crate::task::TaskState;
 use crate::{Error, Result, token};
 
@@ -68,11 +69,13 @@ pub(super) fn page<T: Clone>(
     tenant: &TenantName,
     rows: Option<&BTreeMap<String, T>>,
     page: &PageRequest,
+    bytes: fn(&T) -> usize,
 ) -> Result<Page<T>> {
     let scope = [listing, tenant.as_str()];
     let after: Option<String> = token::decode(&scope, &page.token)?;
     let rows =
         rows.into_iter().flatten().filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after));
     let rows = rows.take(page.size as usize + 1).map(|(name, row)| (name.clone(), row.clone())).collect();
-    Ok(Page::cut(rows, page.size, |(name, _)| token::encode(&scope, name)).map(|(_, row)| row))
+    let page = cut(rows, page.size, |(_, row)| bytes(row), |(name, _)| token::encode(&scope, name));
+    Ok(page.map(|(_, row)| row))
 }

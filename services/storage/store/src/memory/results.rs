@@ -4,6 +4,7 @@ use tidemill_kernel::{Id, Page, PageRequest, TenantName, Timestamp};
 
 use super::{Content, Match, State};
 use crate::content::{Analysis, Document, Found};
+use crate::page::cut;
 use crate::{Error, Result, token};
 
 impl State {
@@ -51,8 +52,14 @@ impl State {
         rows.retain(|(id, row)| after.is_none_or(|after| behind(row, **id, after)));
         let found = rows.into_iter().take(page.size as usize + 1);
         let found = found.filter_map(|(id, row)| Some((key(*id, row), content.found(row)?))).collect();
-        Ok(Page::cut(found, page.size, |(key, _)| token::encode(&scope, key)).map(|(_, found)| found))
+        let page = cut(found, page.size, |(_, found)| bytes(found), |(key, _)| token::encode(&scope, key));
+        Ok(page.map(|(_, found)| found))
     }
+}
+
+fn bytes(found: &Found) -> usize {
+    let analysis = found.analysis.as_ref().map_or(0, |analysis| analysis.output.len());
+    found.document.title.len() + found.document.url.len() + analysis
 }
 
 impl Content {

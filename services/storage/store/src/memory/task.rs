@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName, Timestamp};
 
 use super::{MemoryStore, Row, State};
+use crate::page::cut;
 use crate::task::{
     AppendedTask, Completion, Failure, Grant, LeaseRef, NewTask, QueueDepth, Queues, Running, Settled, Task,
     TaskCount, TaskState, TaskStore, Waiting,
@@ -113,7 +114,9 @@ impl TaskStore for MemoryStore {
         let rows = rows.filter(|(_, row)| state.is_none_or(|state| row.task.state == state));
         let rows = rows.filter(|(_, row)| kind.is_none_or(|kind| row.task.new.kind == kind));
         let rows = rows.take(page.size as usize + 1).map(|(place, row)| (*place, row.task.clone())).collect();
-        Ok(Page::cut(rows, page.size, |(place, _)| token::encode(&scope, place)).map(|(_, task)| task))
+        let bytes = |task: &Task| task.new.payload.len() + task.result.len() + task.error.len();
+        let page = cut(rows, page.size, |(_, task)| bytes(task), |(place, _)| token::encode(&scope, place));
+        Ok(page.map(|(_, task)| task))
     }
 
     async fn queues(&self) -> Result<Queues> {
