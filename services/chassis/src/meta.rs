@@ -21,7 +21,11 @@ pub async fn wire(services: &[&'static str], descriptors: &'static [u8]) -> Resu
         reporter.set_service_status(*service, ServingStatus::Serving).await;
     }
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure();
+        // The descriptors hold every contract; only what is served here is listed.
+        let served = services.iter().chain(&SERVICES);
+        served
+            .fold(builder, |builder, name| builder.with_service_name(*name))
             .register_encoded_file_descriptor_set(descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)

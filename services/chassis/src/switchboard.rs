@@ -6,11 +6,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use tidemill_kernel::{ErrorKind, Fault};
 use tonic::body::Body;
-use tower::{Service, ServiceExt};
+use tower::{BoxError, Service, ServiceExt};
 
 use crate::{FaultExt, Wire};
 
@@ -30,7 +31,11 @@ impl Switchboard {
     }
 }
 
-impl Service<Request<Body>> for Switchboard {
+impl<B> Service<Request<B>> for Switchboard
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -39,14 +44,14 @@ impl Service<Request<Body>> for Switchboard {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let service = request.uri().path().split('/').nth(1).unwrap_or_default();
         let Some(wire) = self.0.get(service).cloned() else {
             let fault = Fault::new(ErrorKind::Unsupported, format!("there is no service `{service}` here"));
             return Box::pin(std::future::ready(Ok(fault.into_status().into_http())));
         };
         Box::pin(async move {
-            Ok(wire.oneshot(request).await.unwrap_or_else(|fault| {
+            Ok(wire.oneshot(request.map(Body::new)).await.unwrap_or_else(|fault| {
                 Fault::new(ErrorKind::Unavailable, fault.to_string()).into_status().into_http()
             }))
         })

@@ -4,7 +4,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cmd::{completion, config, demo, push, query, results, source, status, task, tenant, up};
+use crate::cmd::{completion, config, demo, push, query, results, serve, source, status, task, tenant, up};
 
 /// Documents in, matched against standing queries, analysed fairly for many tenants.
 #[derive(Debug, Parser)]
@@ -48,6 +48,8 @@ pub(crate) struct Connection {
 pub(crate) enum Command {
     /// Start the whole mesh in this process
     Up(up::Args),
+    /// Start some parts of the mesh in this process
+    Serve(serve::Args),
     /// Show the whole mesh at work on a folder of texts
     Demo(demo::Args),
     /// Push documents from NDJSON and CSV files and from folders

@@ -7,6 +7,7 @@ pub(crate) mod label;
 pub(crate) mod push;
 pub(crate) mod query;
 pub(crate) mod results;
+pub(crate) mod serve;
 pub(crate) mod source;
 pub(crate) mod status;
 pub(crate) mod task;
@@ -23,6 +24,7 @@ use crate::exit::Exit;
 pub(crate) async fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Up(args) => return Box::pin(up::run(args)).await,
+        Command::Serve(args) => return Box::pin(serve::run(args)).await,
         Command::Demo(args) => return Box::pin(demo::run(args)).await,
         Command::Config(action) => return config::run(action),
         Command::Completion(args) => return completion::run(&args),
@@ -37,6 +39,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Task(action) => task::run(action, &client).await,
         Command::Tenant(action) => tenant::run(action, &client).await,
         Command::Status(args) => status::run(&args, &client).await,
-        Command::Up(_) | Command::Demo(_) | Command::Config(_) | Command::Completion(_) => Ok(Exit::Done),
+        Command::Up(_)
+        | Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Config(_)
+        | Command::Completion(_) => Ok(Exit::Done),
     }
 }

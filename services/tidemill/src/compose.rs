@@ -1,20 +1,21 @@
-//! Composes the parts into one process: one table of what each part needs, wires between them without a socket, one
-//! port for everything.
+//! Composes parts into a process: one table of what each part needs, wires without a socket between parts that share
+//! the process, wires over sockets to those that do not.
 //!
-//! Invariants: the port is taken before anything else is begun; a part is built after those that it needs; without keys
-//! a mesh answers on loopback only. To add a part: a function that builds it, a row in [`PARTS`].
+//! Invariants: ports are taken before anything else is begun; a part is built after those that it needs; without keys
+//! a gateway answers on loopback only. To add a part: a function that builds it, a row in [`PARTS`].
 
 mod part;
+mod peers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::{Part, Shutdown, Switchboard, SystemClock, Wire, meta, server};
-use tidemill_gateway::Auth;
+use tidemill_gateway::{Auth, Gateway};
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_sqlite::SqliteStore;
 use tidemill_storage::ensure_default_tenant;
@@ -23,6 +24,8 @@ use tracing::info;
 
 use crate::config::Config;
 use part::{Ground, Needs};
+
+pub(crate) use peers::Peers;
 
 /// One part: what it needs, and how it is built from that.
 struct Row {
@@ -39,87 +42,143 @@ const PARTS: [Row; 4] = [
     Row { name: "analysis", needs: &["storage", "scheduling"], build: part::analysis },
 ];
 
-/// A mesh that serves.
+/// The name of the gateway among the parts.
+pub(crate) const GATEWAY: &str = "gateway";
+
+/// The names of all parts: what `up` runs, and what `serve` chooses from.
+pub(crate) const NAMES: [&str; 5] = ["storage", "scheduling", "ingestion", "analysis", GATEWAY];
+
+/// The ports of a process, taken by `tidemill_chassis::server::bind`.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    /// Where the gateway answers; a process has the gateway when it has this port.
+    pub(crate) gateway: Option<TcpListener>,
+    /// Where the other parts answer the parts of other processes.
+    pub(crate) parts: Option<TcpListener>,
+}
+
+/// Parts that run.
 pub(crate) struct Mesh {
-    /// Where it answers.
-    pub(crate) address: SocketAddr,
-    /// Who may call.
+    /// Where the gateway answers.
+    pub(crate) gateway: Option<SocketAddr>,
+    /// Where the other parts answer other processes.
+    pub(crate) parts: Option<SocketAddr>,
+    /// Who may call the gateway.
     pub(crate) auth: Auth,
     /// The operator's key, when this start made the first tenant.
     pub(crate) first_key: Option<String>,
     /// Stops it.
     pub(crate) shutdown: Shutdown,
-    store: Arc<SqliteStore>,
+    store: Option<Arc<SqliteStore>>,
     grace: Duration,
 }
 
-/// Builds every part and serves on a port that was taken by `tidemill_chassis::server::bind`.
-pub(crate) async fn start(mut config: Config, listener: TcpListener) -> Result<Mesh> {
-    let address = listener.local_addr().context("the port has no address")?;
-    if !address.ip().is_loopback() {
-        config.gateway.auth = Auth::Key;
-    }
-    let store = Arc::new(SqliteStore::open(config.store.clone()).await?);
-    let first_key = ensure_default_tenant(&*store, &SystemClock, &mut seeded_rng()).await?;
-    let rng = Arc::new(Mutex::new(seeded_rng()));
-    let ground = Ground { config, store: store.clone(), clock: Arc::new(SystemClock), rng };
-    let (parts, wires) = build(&ground)?;
+/// Builds the parts of these names, which are among [`NAMES`], and serves them on the ports.
+pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> Result<Mesh> {
+    let address = |port: &Option<TcpListener>| port.as_ref().map(TcpListener::local_addr).transpose();
+    let gateway = address(&ports.gateway).context("the gateway's port has no address")?;
+    let parts_address = address(&ports.parts).context("the port has no address")?;
+    secure(&mut config, gateway, parts_address)?;
+    let (ground, first_key) = ground(config, names.contains(&"storage")).await?;
+    let (parts, wires) = build(&ground, names)?;
 
     let shutdown = Shutdown::default();
-    let gateway = gateway(&ground, &parts, &wires).await?;
+    if let Some(listener) = ports.gateway {
+        let service = gateway_over(&ground, &wires).await?;
+        shutdown.spawn(server::serve(listener, service, shutdown.soft()));
+    }
+    if let Some(listener) = ports.parts {
+        let service = switchboard(parts.iter().map(|part| part.name), &wires).await?;
+        shutdown.spawn(server::serve(listener, service, shutdown.soft()));
+    }
     for background in parts.into_iter().flat_map(|part| part.background) {
         shutdown.spawn_background(background);
     }
-    shutdown.spawn(server::serve(listener, gateway, shutdown.soft()));
-    info!(%address, "serving");
-    let (auth, grace) = (ground.config.gateway.auth, Duration::from_millis(ground.config.grace_ms));
-    Ok(Mesh { address, auth, first_key, shutdown, store, grace })
+    info!(?gateway, parts = ?parts_address, "serving");
+    let grace = Duration::from_millis(ground.config.grace_ms);
+    let auth = ground.config.gateway.auth;
+    Ok(Mesh { gateway, parts: parts_address, auth, first_key, shutdown, store: ground.store, grace })
 }
 
-/// The parts, and the wire to each by its name.
-fn build(ground: &Ground) -> Result<(Vec<Part>, BTreeMap<&'static str, Wire>)> {
+/// Off loopback, a gateway asks for keys, and parts, which believe their callers, answer only if that was allowed.
+fn secure(config: &mut Config, gateway: Option<SocketAddr>, parts: Option<SocketAddr>) -> Result<()> {
+    if gateway.is_some_and(|address| !address.ip().is_loopback()) {
+        config.gateway.auth = Auth::Key;
+    }
+    match parts {
+        Some(address) if !address.ip().is_loopback() && !config.allow_plaintext => bail!(
+            "the parts would answer on {address} without encryption and believe every caller: listen on a loopback \
+             address, or set allow_plaintext = true if only the mesh can reach that network"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// What stands under the parts; the store and its first tenant only where storage runs.
+async fn ground(config: Config, has_storage: bool) -> Result<(Ground, Option<String>)> {
+    let mut ground =
+        Ground { config, store: None, clock: Arc::new(SystemClock), rng: Arc::new(Mutex::new(seeded_rng())) };
+    if !has_storage {
+        return Ok((ground, None));
+    }
+    let store = Arc::new(SqliteStore::open(ground.config.store.clone()).await?);
+    let first_key = ensure_default_tenant(&*store, &SystemClock, &mut seeded_rng()).await?;
+    ground.store = Some(store);
+    Ok((ground, first_key))
+}
+
+type Wires = BTreeMap<&'static str, Wire>;
+
+/// The parts of this process, and the wires to all parts: without a socket to those, over one to those that are
+/// somewhere else.
+fn build(ground: &Ground, names: &[&str]) -> Result<(Vec<Part>, Wires)> {
+    let is_needed = |name: &str| {
+        names.contains(&GATEWAY)
+            || PARTS.iter().any(|row| names.contains(&row.name) && row.needs.contains(&name))
+    };
     let mut parts = Vec::with_capacity(PARTS.len());
-    let mut wires = BTreeMap::new();
+    let mut wires = Wires::new();
     for row in PARTS {
-        let needs = Needs::met(row.needs, &wires);
-        let part = (row.build)(ground, &needs).with_context(|| format!("cannot start {}", row.name))?;
-        wires.insert(row.name, part.wire(ground.config.limits));
-        parts.push(part);
+        if names.contains(&row.name) {
+            let needs = Needs::met(row.needs, &wires);
+            let part = (row.build)(ground, &needs).with_context(|| format!("cannot start {}", row.name))?;
+            wires.insert(row.name, part.wire(ground.config.limits));
+            parts.push(part);
+        } else if is_needed(row.name) {
+            wires.insert(row.name, ground.config.discovery.fixed.wire(row.name)?);
+        }
     }
     Ok((parts, wires))
 }
 
-/// The gateway over all services, with health and reflection.
-async fn gateway(
-    ground: &Ground,
-    parts: &[Part],
-    wires: &BTreeMap<&'static str, Wire>,
-) -> Result<tidemill_gateway::Gateway> {
+/// The services of these parts, with health and reflection.
+async fn switchboard(names: impl Iterator<Item = &'static str>, wires: &Wires) -> Result<Switchboard> {
     let mut services = BTreeMap::new();
-    for part in parts {
-        let wire = wires.get(part.name).cloned().unwrap_or_else(|| Wire::absent(part.name));
-        services.extend(part.services.iter().map(|name| (*name, wire.clone())));
+    for (name, wire) in names.filter_map(|name| Some((name, wires.get(name)?))) {
+        services.extend(tidemill_proto::services_of(name).map(|service| (service, wire.clone())));
     }
-    let names: Vec<&'static str> = services.keys().copied().collect();
-    let meta_wire = meta::wire(&names, tidemill_proto::DESCRIPTORS).await.map_err(|fault| anyhow!(fault))?;
+    let served: Vec<&'static str> = services.keys().copied().collect();
+    let meta_wire = meta::wire(&served, tidemill_proto::DESCRIPTORS).await.map_err(|fault| anyhow!(fault))?;
     services.extend(meta::SERVICES.map(|name| (name, meta_wire.clone())));
-    let switchboard = Switchboard::new(services.into_iter().map(|(name, wire)| (name.to_owned(), wire)));
+    Ok(Switchboard::new(services.into_iter().map(|(name, wire)| (name.to_owned(), wire))))
+}
+
+/// The gateway over the services of all parts.
+async fn gateway_over(ground: &Ground, wires: &Wires) -> Result<Gateway> {
+    let switchboard = switchboard(PARTS.iter().map(|row| row.name), wires).await?;
     let keys = TenantStoreServiceClient::new(Needs::met(&["storage"], wires).wire("storage"));
     let deps = tidemill_gateway::Deps { switchboard, keys, clock: ground.clock.clone(), rng: seeded_rng() };
     Ok(tidemill_gateway::build(ground.config.gateway.clone(), deps)?)
 }
 
 impl Mesh {
-    /// The address as clients write it.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     /// Waits for a signal, then lets what runs finish. Returns whether it did in time.
     pub(crate) async fn until_stopped(self) -> bool {
         self.shutdown.soft().cancelled().await;
         let drained = self.shutdown.drain(self.grace).await;
-        self.store.close().await;
+        if let Some(store) = self.store {
+            store.close().await;
+        }
         drained
     }
 }
@@ -135,5 +194,30 @@ mod tests {
                 assert!(PARTS[..index].iter().any(|earlier| earlier.name == *need), "{} {need}", row.name);
             }
         }
+    }
+
+    #[test]
+    fn every_part_can_be_chosen_and_has_services() {
+        assert!(PARTS.iter().map(|row| row.name).eq(NAMES.into_iter().filter(|name| *name != GATEWAY)));
+        assert!(PARTS.iter().all(|row| tidemill_proto::services_of(row.name).next().is_some()));
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_neither_here_nor_listed_is_named() {
+        let (ground, _) = ground(Config::default(), false).await.unwrap();
+        let fault = build(&ground, &["scheduling"]).unwrap_err().to_string();
+        assert!(fault.contains("storage") && fault.contains("--peer"), "{fault}");
+    }
+
+    #[test]
+    fn off_loopback_a_gateway_asks_for_keys_and_parts_must_be_allowed() {
+        let (anywhere, mut config) = (SocketAddr::from(([0, 0, 0, 0], 1)), Config::default());
+        assert!(
+            secure(&mut config, None, Some(anywhere)).unwrap_err().to_string().contains("allow_plaintext")
+        );
+        assert_eq!(config.gateway.auth, Auth::Open);
+        config.allow_plaintext = true;
+        secure(&mut config, Some(anywhere), Some(anywhere)).unwrap();
+        assert_eq!(config.gateway.auth, Auth::Key);
     }
 }

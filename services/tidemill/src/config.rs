@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use tidemill_chassis::layers::ServerLimits;
 use tidemill_sqlite::SqliteConfig;
 
+use crate::compose::Peers;
+
 /// The file that is read when it is there and no other is named.
 const FILE: &str = "tidemill.toml";
 
@@ -28,6 +30,13 @@ pub(crate) struct Config {
     pub(crate) log: String,
     /// How long a stopping mesh waits for what runs, in milliseconds.
     pub(crate) grace_ms: u64,
+    /// Where the other parts of a process answer other processes, when `listen` is its gateway's; not at all when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parts_listen: Option<SocketAddr>,
+    /// Whether parts may answer other processes without encryption on an address that is not loopback.
+    pub(crate) allow_plaintext: bool,
+    /// Where the parts of other processes are.
+    pub(crate) discovery: Discovery,
     /// The bounds of each part.
     pub(crate) limits: ServerLimits,
     /// The data folder.
@@ -44,12 +53,23 @@ pub(crate) struct Config {
     pub(crate) gateway: tidemill_gateway::Config,
 }
 
+/// How the parts of other processes are found.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Discovery {
+    /// By a fixed list.
+    pub(crate) fixed: Peers,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
             log: "warn".to_owned(),
             grace_ms: 15_000,
+            parts_listen: None,
+            allow_plaintext: false,
+            discovery: Discovery::default(),
             limits: ServerLimits::default(),
             store: SqliteConfig::default(),
             storage: tidemill_storage::Config::default(),

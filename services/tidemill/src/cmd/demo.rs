@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::push::{self, Tally};
 use crate::cli::Connection;
 use crate::client::Client;
-use crate::compose::{self, Mesh};
+use crate::compose::{self, Ports};
 use crate::config::{self, Config, Flags};
 use crate::exit::Exit;
 use crate::output;
@@ -59,16 +59,19 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     let data = tempfile::Builder::new().prefix("tidemill-demo-").tempdir().context("no temporary folder")?;
     config.store.path = data.path().to_owned();
     let listener = listen(config.listen).await?;
-    let mesh = compose::start(config, listener).await?;
+    let address = listener.local_addr().context("the port has no address")?;
+    let url = format!("http://{address}");
+    let ports = Ports { gateway: Some(listener), parts: None };
+    let mesh = compose::start(config, &compose::NAMES, ports).await?;
     tokio::spawn(mesh.shutdown.clone().on_signal());
 
     let stop = mesh.shutdown.soft();
     let exit = tokio::select! {
-        shown = Box::pin(show(&args, &mesh)) => shown,
+        shown = Box::pin(show(&args, &url)) => shown,
         () = stop.cancelled() => Ok(Exit::Failed),
     };
     if exit.is_ok() && !stop.is_cancelled() {
-        report::addresses(mesh.address)?;
+        report::addresses(address)?;
     } else {
         mesh.shutdown.begin();
     }
@@ -88,10 +91,11 @@ async fn listen(usual: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Makes tenants and queries, pushes, waits, prints.
-async fn show(args: &Args, mesh: &Mesh) -> Result<Exit> {
+async fn show(args: &Args, url: &str) -> Result<Exit> {
     let mut clients = Vec::new();
     for tenant in &TENANTS {
-        let connection = Connection { server: mesh.url(), key: None, tenant: Some(tenant.name.to_owned()) };
+        let connection =
+            Connection { server: url.to_owned(), key: None, tenant: Some(tenant.name.to_owned()) };
         let client = Client::connect(&connection).await?;
         script::prepare(tenant, &client).await?;
         clients.push((tenant, client));

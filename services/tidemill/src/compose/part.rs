@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tidemill_chassis::{Part, Wire};
 use tidemill_kernel::Clock;
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
@@ -22,7 +22,8 @@ const MAX_MESSAGE: usize = 64 << 20;
 /// What stands under every part.
 pub(super) struct Ground {
     pub(super) config: Config,
-    pub(super) store: Arc<SqliteStore>,
+    /// Only where storage runs.
+    pub(super) store: Option<Arc<SqliteStore>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: SharedRng,
 }
@@ -56,7 +57,8 @@ impl Needs {
 }
 
 pub(super) fn storage(ground: &Ground, _: &Needs) -> Result<Part> {
-    let (store, clock, rng) = (ground.store.clone(), ground.clock.clone(), ground.rng.clone());
+    let store = ground.store.clone().context("no store is open")?;
+    let (clock, rng) = (ground.clock.clone(), ground.rng.clone());
     let deps = tidemill_storage::Deps { store, clock, rng };
     Ok(tidemill_storage::build(ground.config.storage.clone(), deps))
 }
