@@ -37,11 +37,11 @@ pub struct RemoteConfig {
 }
 
 impl Default for RemoteConfig {
-    /// No retries; an address that failed five times in a row rests for 5 s; 5 s to connect.
+    /// No retries; an address that failed five times in a row rests for half a second; 5 s to connect.
     fn default() -> Self {
         Self {
             retry: RetryPolicy::never(),
-            breaker: BreakerConfig { pause: Duration::from_secs(5), ..BreakerConfig::default() },
+            breaker: BreakerConfig { pause: Duration::from_millis(500), ..BreakerConfig::default() },
             connect_timeout: Duration::from_secs(5),
         }
     }
