@@ -9,12 +9,16 @@
 //! To serve a kind of task: implement [`Handler`], then [`Worker::run`] with it under the kind's name.
 
 pub mod config;
+pub mod error;
 pub mod handler;
 mod session;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::{Wire, sleep};
@@ -24,7 +28,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub use config::Config;
+pub use error::Error;
 pub use handler::{Attempt, Done, Failed, Handler};
+
+/// The longest pause before a scheduler that is away is tried again: when it is back, its queue must not wait long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A stateless process' side of the queue.
 #[derive(Clone)]
@@ -41,14 +49,18 @@ impl Worker {
     /// Works until the token is cancelled and what runs then has finished. A scheduler that is away is tried again,
     /// with growing pauses.
     pub async fn run(self, scheduler: WorkerServiceClient<Wire>, stop: CancellationToken) {
-        let backoff = Backoff::default();
+        let backoff = Backoff { cap: LONGEST_PAUSE, ..Backoff::default() };
         let mut rng = seeded_rng();
         let mut failures = 0;
         while !stop.is_cancelled() {
-            let outcome = session::work(&self, scheduler.clone(), &stop).await;
+            let mut welcomed = false;
+            let outcome = session::work(&self, scheduler.clone(), &stop, &mut welcomed).await;
+            if welcomed {
+                failures = 0;
+            }
             match outcome {
                 Ok(session::End::Drained) if stop.is_cancelled() => break,
-                Ok(_) => failures = 0,
+                Ok(end) => debug!(worker = self.name, ?end, "the scheduler ended the stream"),
                 Err(fault) if failures == 0 => warn!(worker = self.name, %fault, "lost the scheduler"),
                 Err(fault) => debug!(worker = self.name, %fault, "the scheduler is still away"),
             }

@@ -9,12 +9,12 @@ use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::scheduling::v1::{Credits, Heartbeat, Hello, Results, WorkRequest};
 use tidemill_proto::time::length;
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::Worker;
 use crate::slots::{Outcome, Slots};
@@ -31,11 +31,12 @@ pub(crate) enum End {
 /// How long the outcomes of the last results are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Works over one stream until it is drained, closed or lost.
+/// Works over one stream until it is drained, closed or lost. Says whether the scheduler took the worker in.
 pub(crate) async fn work(
     worker: &Worker,
     mut scheduler: WorkerServiceClient<Wire>,
     stop: &CancellationToken,
+    welcomed: &mut bool,
 ) -> Result<End, Status> {
     let (say, said) = mpsc::channel(64);
     send(
@@ -43,19 +44,29 @@ pub(crate) async fn work(
         Say::Hello(Hello { worker: worker.name.clone(), kinds: worker.handlers.keys().cloned().collect() }),
     )
     .await?;
-    let mut hear = scheduler.work(ReceiverStream::new(said)).await?.into_inner();
+    let mut hear = tokio::select! {
+        opened = scheduler.work(ReceiverStream::new(said)) => opened?.into_inner(),
+        // Nothing was leased yet.
+        () = stop.cancelled() => return Ok(End::Drained),
+    };
     let mut session = Session { worker, say, slots: Slots::default(), unanswered: 0, draining: false };
     let mut beats = interval(Duration::from_secs(3));
+    let mut last_words = None;
     loop {
-        if session.draining && session.slots.len() == 0 && session.unanswered == 0 {
-            return Ok(End::Drained);
+        if session.draining && session.slots.len() == 0 {
+            if session.unanswered == 0 {
+                return Ok(End::Drained);
+            }
+            last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
         }
         tokio::select! {
             heard = hear.next() => match heard.transpose()? {
                 Some(response) => if let Some(message) = response.message {
-                    if let Hear::Welcome(welcome) = &message
-                        && let Some(lease) = &welcome.lease_duration {
-                        beats = interval(length(lease) / 3);
+                    if let Hear::Welcome(welcome) = &message {
+                        *welcomed = true;
+                        if let Some(lease) = &welcome.lease_duration {
+                            beats = interval(length(lease) / 3);
+                        }
                     }
                     session.hear(message).await?;
                 },
@@ -67,15 +78,29 @@ pub(crate) async fn work(
                 info!(worker = worker.name, running = session.slots.len(), "draining");
                 session.draining = true;
             }
-            () = sleep(LAST_WORDS), if session.draining && session.slots.len() == 0 => return Ok(End::Drained),
+            () = until(last_words), if last_words.is_some() => {
+                warn!(
+                    worker = worker.name, results = session.unanswered,
+                    "the scheduler did not confirm the last results; unless it has them, their tasks are run again"
+                );
+                return Ok(End::Drained);
+            }
         }
+    }
+}
+
+/// Waits until this moment; for ever without one.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep(moment.saturating_duration_since(Instant::now())).await,
+        None => std::future::pending().await,
     }
 }
 
 /// Ticks at this pace, the first time after one period.
 fn interval(period: Duration) -> tokio::time::Interval {
     let period = period.max(Duration::from_millis(10));
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

@@ -81,7 +81,10 @@ impl Slots {
             Err(fault) => fault.id(),
         };
         let Held { task, token } = self.held.remove(&id)?;
-        self.by_task.remove(&task);
+        // Another attempt of the same task may have begun since this one was cancelled.
+        if self.by_task.get(&task).is_some_and(|handle| handle.id() == id) {
+            self.by_task.remove(&task);
+        }
         let result = match ended {
             Ok((_, result)) => result,
             Err(fault) if fault.is_cancelled() => return None,
