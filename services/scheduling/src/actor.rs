@@ -9,7 +9,7 @@ use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use crate::Deps;
 use crate::engine::{Effect, Engine, Event, SessionId};
@@ -39,6 +39,11 @@ impl Handle {
     /// Tells the engine something. After the loop has ended, nothing.
     pub(crate) fn tell(&self, event: Event) {
         let _ = self.0.send(Input::Event(event));
+    }
+
+    /// Waits until the loop has ended.
+    pub(crate) async fn ended(&self) {
+        self.0.closed().await;
     }
 
     /// Brings a stream in.
@@ -118,9 +123,9 @@ impl Actor {
     }
 
     fn say(&self, session: SessionId, message: Say) {
-        // A stream that has just ended will be reported as left.
+        // A stream that has just ended is about to be reported as left.
         if self.outboxes.get(&session).is_some_and(|outbox| outbox.send(message).is_err()) {
-            warn!(session, "a worker's stream ended while it was spoken to");
+            debug!(session, "a worker's stream ended while it was spoken to");
         }
     }
 }

@@ -2,8 +2,10 @@
 //! sessions; it reads no clock, calls no store and sends nothing itself.
 //!
 //! Invariants: a task is handed to a worker only after the store committed its lease; the policy hears of a change
-//! only after its commit; what the store refuses is forgotten here, because the store is the truth.
+//! only after its commit; what the store refuses is forgotten here, because the store is the truth. What a lost answer
+//! or a race hides from it comes back: a running task nobody holds by the sweep, a waiting one by the audit.
 
+mod audit;
 mod held;
 mod intake;
 mod session;
@@ -18,7 +20,7 @@ use tidemill_kernel::backoff::Backoff;
 use tidemill_kernel::{Id, TenantName, Timestamp};
 use tidemill_policy::{Candidate, Kind, Policy, PolicyConfig, QueueKey, Refill, TenantLimits};
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
-use tidemill_proto::scheduling::v1::{Credits, Results};
+use tidemill_proto::scheduling::v1::{Credits, Drain, Results};
 use tidemill_proto::types::v1::{Completion, Lease};
 
 pub(crate) use held::Held;
@@ -50,8 +52,10 @@ pub(crate) struct Grant {
 pub(crate) enum Event {
     /// At the start: the queues that have waiting tasks and the end of the log.
     Queues { queues: Vec<QueueKey>, last_sequence: i64 },
-    /// Tasks that the store says are running.
+    /// All tasks that the store says are running; none if it could not be asked.
     Running(Vec<Held>),
+    /// How many tasks of each queue wait, as the store says.
+    Audited(Vec<(QueueKey, usize)>),
     /// There may be new tasks.
     Wake,
     /// New tasks, the last place that was read, and whether there are more.
@@ -66,6 +70,8 @@ pub(crate) enum Event {
     RefillFailed(Refill),
     /// Weights of tenants.
     Tenants(Vec<(TenantName, u32)>),
+    /// The weights of these could not be read.
+    TenantsFailed(Vec<TenantName>),
     /// A worker said hello.
     Joined { session: SessionId, worker: String, kinds: Vec<Kind> },
     /// A worker takes more.
@@ -87,7 +93,9 @@ pub(crate) enum Event {
     /// Leases were renewed until then, but for the lost ones.
     Renewed { leases: Vec<(Id, Id)>, lost: Vec<Id>, until: Timestamp },
     /// These leases were given back.
-    Released(Vec<Id>),
+    Released(Vec<(Id, Id)>),
+    /// The store could not be told that these leases are given back.
+    ReleaseFailed(Vec<(Id, Id)>),
     /// A task was cancelled.
     Cancelled(Id),
     /// Time went by.
@@ -113,6 +121,8 @@ pub(crate) enum Effect {
     Refill(Refill),
     /// Read the running tasks.
     LoadRunning,
+    /// Read how many tasks wait in each queue.
+    CountWaiting,
     /// Read the weights of these tenants.
     LoadTenants(Vec<TenantName>),
     /// Say something to a worker.
@@ -132,12 +142,19 @@ pub(crate) struct Engine {
     delayed: BTreeMap<(Timestamp, i64, Id), Candidate>,
     due: HashMap<Id, (Timestamp, i64)>,
     tenants: HashSet<TenantName>,
+    /// Tenants whose weight is still to be read.
+    unweighed: Vec<TenantName>,
     /// The last place of the log that was read.
     read_through: i64,
     /// Whether new tasks are being read, and whether to read again after that.
     reading: Option<bool>,
+    /// While running tasks are read: the tokens of attempts that ended since, which the answer may still name.
+    sweeping: Option<HashSet<Id>>,
+    /// How many requests for leases are under way.
+    leasing: usize,
     next_sweep: Timestamp,
     next_read: Timestamp,
+    next_audit: Timestamp,
     draining: bool,
 }
 
@@ -159,34 +176,40 @@ impl Engine {
             delayed: BTreeMap::new(),
             due: HashMap::new(),
             tenants: HashSet::new(),
+            unweighed: Vec::new(),
             read_through: 0,
             reading: None,
+            sweeping: None,
+            leasing: 0,
             next_sweep: Timestamp::default(),
             next_read: Timestamp::default(),
+            next_audit: Timestamp::default(),
             draining: false,
         })
     }
 
-    /// Whether a drained scheduler may end: no worker is left.
+    /// Whether a drained scheduler may end: no worker is left, and no lease is on its way to one that has gone.
     pub(crate) fn is_drained(&self) -> bool {
-        self.draining && self.sessions.is_empty()
+        self.draining && self.sessions.is_empty() && self.leasing == 0
     }
 
     /// One step: takes in the event, decides, says what is to be done.
     pub(crate) fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Queues { queues, last_sequence } => self.on_queues(&queues, last_sequence),
+            Event::Queues { queues, last_sequence } => self.on_queues(&queues, last_sequence, now),
             Event::Running(running) => self.on_running(running),
+            Event::Audited(queues) => self.on_audited(&queues),
             Event::Wake => self.read_new(&mut effects, now),
             Event::New { tasks, through, more } => self.on_new(tasks, through, more, now, &mut effects),
             Event::NewFailed => self.reading = None,
-            Event::Revived(waiting) => self.admit(waiting, now),
+            Event::Revived(waiting) => self.on_revived(waiting, now, &mut effects),
             Event::Refilled { refill, tasks, through, more } => {
                 self.on_refilled(&refill, tasks, through, more, now)
             }
             Event::RefillFailed(refill) => self.policy.refill_failed(&refill),
             Event::Tenants(weights) => self.on_tenants(weights),
+            Event::TenantsFailed(names) => self.unweighed.extend(names),
             Event::Joined { session, worker, kinds } => self.on_joined(session, worker, kinds, &mut effects),
             Event::Credits { session, credits } => self.on_credits(session, &credits),
             Event::Results { session, results } => self.on_results(session, results, now, &mut effects),
@@ -201,9 +224,8 @@ impl Engine {
             }
             Event::SettleFailed(settlement) => self.on_settle_failed(settlement, &mut effects),
             Event::Renewed { leases, lost, until } => self.on_renewed(&leases, &lost, until, &mut effects),
-            Event::Released(tasks) => tasks.into_iter().for_each(|task| {
-                self.policy.returned(task);
-            }),
+            Event::Released(leases) => self.on_released(&leases),
+            Event::ReleaseFailed(leases) => self.on_release_failed(&leases),
             Event::Cancelled(task) => self.on_cancelled(task, &mut effects),
             Event::Tick => self.on_tick(now, &mut effects),
             Event::Drain => self.on_drain(&mut effects),
@@ -225,18 +247,23 @@ impl Engine {
         self.expire(now, effects);
         if now >= self.next_read {
             self.read_new(effects, now);
+            if !self.unweighed.is_empty() {
+                effects.push(Effect::LoadTenants(std::mem::take(&mut self.unweighed)));
+            }
         }
         if now >= self.next_sweep {
-            self.next_sweep = now + self.config.lease();
-            effects.push(Effect::LoadRunning);
+            self.sweep(now, effects);
+        }
+        if now >= self.next_audit {
+            self.next_audit = now + audit::EVERY;
+            effects.push(Effect::CountWaiting);
         }
     }
 
     fn on_drain(&mut self, effects: &mut Vec<Effect>) {
         self.draining = true;
         for session in self.sessions.keys() {
-            let message = Say::Drain(tidemill_proto::scheduling::v1::Drain {});
-            effects.push(Effect::Say { session: *session, message });
+            effects.push(Effect::Say { session: *session, message: Say::Drain(Drain {}) });
         }
     }
 

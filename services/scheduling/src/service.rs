@@ -61,7 +61,7 @@ impl Scheduling {
         Ok(api::QueueState { priorities: Priority::ALL.into_iter().map(state).collect() })
     }
 
-    /// Sends the queue's state whenever it changed, until the caller leaves.
+    /// Sends the queue's state whenever it changed, until the caller leaves or the scheduler stops.
     async fn watch(
         self,
         context: Context,
@@ -70,7 +70,7 @@ impl Scheduling {
         to: mpsc::Sender<Result<api::WatchQueueResponse, Status>>,
     ) {
         let mut last = None;
-        while !to.is_closed() {
+        loop {
             let item = match self.queue(&context, &tenant).await {
                 Ok(queue) if last.as_ref() == Some(&queue) => None,
                 Ok(queue) => {
@@ -85,7 +85,15 @@ impl Scheduling {
             {
                 return;
             }
-            sleep(every).await;
+            tokio::select! {
+                () = sleep(every) => {}
+                () = to.closed() => return,
+                () = self.handle.ended() => {
+                    let fault = Status::unavailable("the scheduler is stopping; watch again in a moment");
+                    let _ = to.send(Err(fault)).await;
+                    return;
+                }
+            }
         }
     }
 }

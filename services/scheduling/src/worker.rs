@@ -4,12 +4,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use futures::Stream;
 use tidemill_chassis::FaultExt;
 use tidemill_kernel::Fault;
 use tidemill_policy::Kind;
 use tidemill_proto::scheduling::v1::work_request::Message as Heard;
+use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::scheduling::v1::worker_service_server::WorkerService;
 use tidemill_proto::scheduling::v1::{Hello, WakeRequest, WakeResponse, WorkRequest, WorkResponse};
 use tokio::sync::mpsc;
@@ -57,13 +59,36 @@ impl WorkerService for Workers {
         let kinds = hello.kinds.iter().map(|kind| Kind::new(kind)).collect();
         self.handle.join(session, outbox, Event::Joined { session, worker: hello.worker, kinds });
         tokio::spawn(listen(self.handle.clone(), session, requests));
-        let words = UnboundedReceiverStream::new(words);
+        let words =
+            Words { words: UnboundedReceiverStream::new(words), handle: self.handle.clone(), session };
         Ok(Response::new(Box::pin(words.map(|message| Ok(WorkResponse { message: Some(message) })))))
     }
 
     async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
         self.handle.tell(Event::Wake);
         Ok(Response::new(WakeResponse {}))
+    }
+}
+
+/// What a worker is told. A worker that stops listening has left, even if it goes on talking: leases for its credits
+/// would never reach it.
+struct Words {
+    words: UnboundedReceiverStream<Say>,
+    handle: Handle,
+    session: SessionId,
+}
+
+impl Stream for Words {
+    type Item = Say;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Say>> {
+        Pin::new(&mut self.words).poll_next(cx)
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        self.handle.tell(Event::Left { session: self.session });
     }
 }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 use tidemill_kernel::Timestamp;
 use tidemill_policy::{QueueKey, Refill};
 
-use super::{Effect, Engine, Waiting};
+use super::{Effect, Engine, Waiting, audit};
 
 /// How often new tasks are looked for without a hint.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
 impl Engine {
-    pub(super) fn on_queues(&mut self, queues: &[QueueKey], last_sequence: i64) {
+    pub(super) fn on_queues(&mut self, queues: &[QueueKey], last_sequence: i64, now: Timestamp) {
         self.read_through = last_sequence;
+        self.next_audit = now + audit::EVERY;
         for queue in queues {
             self.policy.mark_truncated(queue, 0);
         }
@@ -61,6 +62,11 @@ impl Engine {
         later.into_iter().for_each(|waiting| self.delay(waiting));
         let page = ready.into_iter().map(|waiting| waiting.candidate).collect();
         self.policy.refilled(refill, page, through, more);
+    }
+
+    pub(super) fn on_revived(&mut self, waiting: Waiting, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.learn_tenants(std::slice::from_ref(&waiting), effects);
+        self.admit(waiting, now);
     }
 
     /// Takes a waiting task in: to be picked, or to wait for its time.

@@ -3,7 +3,7 @@
 use tidemill_kernel::{Id, Timestamp};
 use tidemill_policy::Kind;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
-use tidemill_proto::scheduling::v1::{Cancel, Credits, Leases, Welcome};
+use tidemill_proto::scheduling::v1::{Cancel, Credits, Drain, Leases, Welcome};
 use tidemill_proto::time::duration;
 use tidemill_proto::types::v1::Lease;
 
@@ -28,6 +28,11 @@ impl Engine {
         kinds: Vec<Kind>,
         effects: &mut Vec<Effect>,
     ) {
+        if self.draining {
+            // It would be given nothing; counted, it would keep a drained scheduler from ending.
+            effects.push(Effect::Say { session, message: Say::Drain(Drain {}) });
+            return;
+        }
         self.sessions.insert(session, Session { worker, kinds, credits: 0 });
         let welcome = Welcome { lease_duration: Some(duration(self.config.lease())) };
         effects.push(Effect::Say { session, message: Say::Welcome(welcome) });
@@ -54,6 +59,7 @@ impl Engine {
                 worker: session.worker.clone(),
             };
             let grants = picked.into_iter().map(grant).collect();
+            self.leasing += 1;
             effects.push(Effect::Lease { session: *id, grants, until: now + self.config.lease() });
         }
     }
@@ -67,47 +73,40 @@ impl Engine {
         until: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
+        self.leasing = self.leasing.saturating_sub(1);
         let made: std::collections::HashMap<Id, (i32, i32)> = leases
             .iter()
             .filter_map(|lease| lease.task.as_ref())
             .filter_map(|task| Some((task.id.parse().ok()?, (task.attempt, task.max_attempts))))
             .collect();
         let refused = grants.len().saturating_sub(made.len());
-        let (mut orphans, here) = (Vec::new(), self.sessions.contains_key(&session));
+        let here = self.sessions.contains_key(&session);
+        let mut orphans = Vec::new();
         for Grant { candidate, token, worker } in grants {
             let id = candidate.id;
-            match made.get(&id) {
-                None => {
-                    self.policy.finished(id);
-                }
-                Some(_) if !here => orphans.push((id, token)),
-                Some(&(attempt, max_attempts)) => {
-                    let session = Some(session);
-                    let held = Held {
-                        candidate,
-                        token,
-                        worker,
-                        session,
-                        until,
-                        attempt,
-                        max_attempts,
-                        settling: false,
-                    };
-                    self.held.insert(id, held);
-                }
+            let Some(&(attempt, max_attempts)) = made.get(&id) else {
+                self.policy.finished(id);
+                continue;
+            };
+            if !here {
+                orphans.push((id, token));
             }
+            let session = here.then_some(session);
+            let settling = !here;
+            let held = Held { candidate, token, worker, session, until, attempt, max_attempts, settling };
+            self.held.insert(id, held);
         }
         if let Some(session) = self.sessions.get_mut(&session) {
             session.credits = session.credits.saturating_add(u32::try_from(refused).unwrap_or(0));
         }
-        if !orphans.is_empty() {
-            effects.push(Effect::Release(orphans));
-        } else if !leases.is_empty() {
+        Self::release(&orphans, effects);
+        if here && !leases.is_empty() {
             effects.push(Effect::Say { session, message: Say::Leases(Leases { leases }) });
         }
     }
 
     pub(super) fn on_lease_failed(&mut self, session: SessionId, grants: &[Grant]) {
+        self.leasing = self.leasing.saturating_sub(1);
         for grant in grants {
             self.policy.returned(grant.candidate.id);
         }
@@ -119,14 +118,14 @@ impl Engine {
     /// Gives back what a worker held whose stream ended.
     pub(super) fn on_left(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         self.sessions.remove(&session);
-        let held = self.held.values().filter(|held| held.session == Some(session) && !held.settling);
-        let leases: Vec<_> = held.map(|held| (held.candidate.id, held.token)).collect();
-        for (task, _) in &leases {
-            self.held.remove(task);
+        let mut leases = Vec::new();
+        for held in self.held.values_mut().filter(|held| held.session == Some(session)) {
+            held.session = None;
+            if !std::mem::replace(&mut held.settling, true) {
+                leases.push((held.candidate.id, held.token));
+            }
         }
-        if !leases.is_empty() {
-            effects.push(Effect::Release(leases));
-        }
+        Self::release(&leases, effects);
     }
 
     /// Tells the worker, if it is there, to stop an attempt.

@@ -11,6 +11,11 @@ use tidemill_proto::types::v1::Completion;
 
 use super::{Effect, Engine, SessionId, Waiting, ids};
 
+/// The most attempts that ended of one request to the store.
+const REQUEST: usize = 1_000;
+/// When a lease is looked at again that the store says has not ended.
+const RECHECK: Duration = Duration::from_secs(1);
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ending {
@@ -58,8 +63,10 @@ impl Engine {
                 None => refused.push(failure.task_id),
             }
         }
-        if !endings.is_empty() {
+        while !endings.is_empty() {
+            let rest = endings.split_off(endings.len().min(REQUEST));
             effects.push(Effect::Settle(Settlement { session: Some(session), endings }));
+            endings = rest;
         }
         if !refused.is_empty() {
             let outcomes = refused.into_iter().map(|task_id| Outcome { task_id, accepted: false }).collect();
@@ -79,8 +86,10 @@ impl Engine {
             let retry_at = self.retry_at(attempts, true, None, now);
             endings.push((task, token, Ending::Failed { error, retry_at, only_if_expired: true }));
         }
-        if !endings.is_empty() {
+        while !endings.is_empty() {
+            let rest = endings.split_off(endings.len().min(REQUEST));
             effects.push(Effect::Settle(Settlement { session: None, endings }));
+            endings = rest;
         }
     }
 
@@ -115,17 +124,23 @@ impl Engine {
     ) {
         let mut outcomes = Vec::new();
         let mut follow_ups = false;
-        for (index, (task, _, ending)) in settlement.endings.into_iter().enumerate() {
+        for (index, (task, token, ending)) in settlement.endings.into_iter().enumerate() {
             let accepted = accepted.get(index).copied().unwrap_or(false);
             outcomes.push(Outcome { task_id: task.to_string(), accepted });
-            let Some(held) = self.held.remove(&task) else { continue };
+            let expired = matches!(ending, Ending::Failed { only_if_expired: true, .. });
+            if expired && !accepted && self.keep(task, token, now) {
+                continue;
+            }
+            let Some(held) = self.let_go(task, token) else { continue };
             self.policy.finished(task);
+            if expired {
+                Self::say_cancel(&held, effects);
+            }
             match ending {
-                Ending::Failed { retry_at: Some(run_at), .. } if accepted => {
-                    self.admit(Waiting { candidate: held.candidate.clone(), run_at }, now);
-                    if settlement.session.is_none() {
-                        Self::say_cancel(&held, effects);
-                    }
+                // Also when it was refused: perhaps the answer to an earlier try was lost. If the task does not wait
+                // in the store, the store will not lease it.
+                Ending::Failed { retry_at: Some(run_at), .. } => {
+                    self.admit(Waiting { candidate: held.candidate, run_at }, now);
                 }
                 Ending::Completed(completion) => follow_ups |= accepted && !completion.follow_ups.is_empty(),
                 Ending::Failed { .. } => {}
@@ -139,10 +154,19 @@ impl Engine {
         }
     }
 
+    /// Keeps a lease whose end the store does not see yet: a renewal was under way. Its worker's next heartbeat tells
+    /// whether it is lost; without one it is taken back at a later try. False if no worker has it.
+    fn keep(&mut self, task: Id, token: Id, now: Timestamp) -> bool {
+        let Some(held) = self.held.get_mut(&task).filter(|held| held.token == token) else { return false };
+        held.settling = false;
+        held.until = held.until.max(now + RECHECK);
+        held.session.is_some_and(|session| self.sessions.contains_key(&session))
+    }
+
     /// The store did not take the endings: the leases stand until they run out, and the work is done again then.
     pub(super) fn on_settle_failed(&mut self, settlement: Settlement, effects: &mut Vec<Effect>) {
-        for (task, _, _) in &settlement.endings {
-            if let Some(held) = self.held.get_mut(task) {
+        for (task, token, _) in &settlement.endings {
+            if let Some(held) = self.held.get_mut(task).filter(|held| held.token == *token) {
                 held.settling = false;
                 // Nobody renews it any more: its worker has forgotten it.
                 held.session = None;

@@ -8,6 +8,8 @@ use tidemill_proto::types::v1::{Failure, Task};
 
 use super::*;
 
+mod hidden;
+
 const START: Timestamp = Timestamp::from_micros(1_000_000_000);
 
 fn waiting(sequence: i64) -> Waiting {
@@ -26,7 +28,11 @@ fn waiting(sequence: i64) -> Waiting {
 
 /// An engine with one worker that has this many credits, and one new task.
 fn engine(credits: u32) -> (Engine, Vec<Effect>) {
-    let mut engine = Engine::new(Config::default(), StdRng::seed_from_u64(1)).unwrap();
+    engine_with(Config::default(), credits)
+}
+
+fn engine_with(config: Config, credits: u32) -> (Engine, Vec<Effect>) {
+    let mut engine = Engine::new(config, StdRng::seed_from_u64(1)).unwrap();
     let joined = Event::Joined { session: 1, worker: "w".into(), kinds: vec![Kind::new("demo")] };
     let _ = engine.handle(joined, START);
     let _ = engine.handle(Event::Credits { session: 1, credits: Credits { count: credits } }, START);
@@ -51,7 +57,11 @@ fn lease(grant: &Grant) -> Lease {
 
 /// An engine whose worker holds the task.
 fn holding() -> (Engine, Grant) {
-    let (mut engine, effects) = engine(1);
+    holding_with(Config::default())
+}
+
+fn holding_with(config: Config) -> (Engine, Grant) {
+    let (mut engine, effects) = engine_with(config, 1);
     let grants = asked(&effects);
     let (grant, until) = (grants[0].clone(), START + Duration::from_secs(10));
     let leased = Event::Leased { session: 1, leases: vec![lease(&grant)], grants, until };

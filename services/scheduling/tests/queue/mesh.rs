@@ -1,0 +1,122 @@
+//! Storage, scheduling and one worker on wires without sockets; time is tokio's, which a test pauses.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tidemill_chassis::clock::seeded_rng;
+use tidemill_chassis::layers::ServerLimits;
+use tidemill_chassis::{Context, Shutdown, Wire, sleep};
+use tidemill_kernel::{Clock, Tier, Timestamp};
+use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
+use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
+use tidemill_proto::scheduling::v1::{GetTaskRequest, SubmitTasksRequest};
+use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
+use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
+use tidemill_proto::types::v1::{NewTask, Task, TaskState};
+use tidemill_store::TenantStore;
+use tidemill_store::memory::MemoryStore;
+use tidemill_store::tenant::Tenant;
+use tidemill_worker::{Attempt, Config as WorkerConfig, Done, Failed, Handler, Worker};
+use tokio::time::Instant;
+
+use crate::flaky::Flaky;
+
+/// A clock that follows tokio's, paused or not.
+#[derive(Debug)]
+struct Paced(Instant);
+
+impl Clock for Paced {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000) + self.0.elapsed()
+    }
+}
+
+/// Does what the payload says.
+struct Obedient(Arc<Mutex<Vec<String>>>);
+
+#[async_trait]
+impl Handler for Obedient {
+    async fn run(&self, attempt: Attempt) -> Result<Done, Failed> {
+        self.0.lock().unwrap().push(attempt.task.payload.clone());
+        match (attempt.task.payload.as_str(), attempt.task.attempt) {
+            ("fail once", 1) => Err(Failed::for_now("not yet")),
+            ("fail", _) => Err(Failed::for_good("never")),
+            ("panic", 1) => panic!("a defect"),
+            ("hang", _) => std::future::pending().await,
+            ("much", _) | ("much once", 1) => Ok(Done { result: "x".repeat(300 << 10), ..Done::default() }),
+            ("follow", _) => Ok(Done { follow_ups: vec![task("followed", "next")], ..Done::default() }),
+            _ => Ok(Done { result: "\"done\"".into(), ..Done::default() }),
+        }
+    }
+}
+
+/// A task that does this.
+pub(crate) fn task(payload: &str, key: &str) -> NewTask {
+    NewTask { kind: "demo".into(), payload: payload.into(), key: key.into(), ..NewTask::default() }
+}
+
+pub(crate) struct Mesh {
+    pub(crate) queue: SchedulingServiceClient<Wire>,
+    pub(crate) workers: WorkerServiceClient<Wire>,
+    pub(crate) context: Context,
+    pub(crate) runs: Arc<Mutex<Vec<String>>>,
+    pub(crate) shutdown: Shutdown,
+    /// Calls of the scheduler to the store fail as this says.
+    pub(crate) flaky: Flaky,
+}
+
+impl Mesh {
+    pub(crate) async fn start() -> Self {
+        let clock = Arc::new(Paced(Instant::now()));
+        let store = Arc::new(MemoryStore::new("test"));
+        let tenant: tidemill_kernel::TenantName = "acme".parse().unwrap();
+        let row = Tenant { name: tenant.clone(), tier: Tier::Pro, created_at: clock.now() };
+        store.create_tenant(row, None).await.unwrap();
+        let rng = Arc::new(Mutex::new(seeded_rng()));
+        let deps = tidemill_storage::Deps { store, clock: clock.clone(), rng };
+        let storage = tidemill_storage::build(Default::default(), deps).wire(ServerLimits::default());
+        let flaky = Flaky::default();
+        let storage = flaky.around(storage);
+        let deps = tidemill_scheduling::Deps {
+            tasks: TaskStoreServiceClient::new(storage.clone()),
+            tenants: TenantStoreServiceClient::new(storage),
+            clock,
+        };
+        let part = tidemill_scheduling::build(Default::default(), deps).unwrap();
+        let wire = part.wire(ServerLimits::default());
+        let (shutdown, runs) = (Shutdown::default(), Arc::new(Mutex::new(Vec::new())));
+        part.background.into_iter().for_each(|background| shutdown.spawn_background(background));
+        let handler: Arc<dyn Handler> = Arc::new(Obedient(Arc::clone(&runs)));
+        let handlers = HashMap::from([("demo".to_owned(), handler)]);
+        let worker = Worker { name: "w".into(), config: WorkerConfig { slots: 4 }, handlers };
+        let workers = WorkerServiceClient::new(wire.clone());
+        shutdown.spawn(worker.run(workers.clone(), shutdown.soft()));
+        let (queue, context) = (SchedulingServiceClient::new(wire), Context::for_tenant(tenant));
+        Self { queue, workers, context, runs, shutdown, flaky }
+    }
+
+    pub(crate) async fn submit(&mut self, tasks: Vec<NewTask>) -> Vec<(String, bool)> {
+        let request = self.context.request(SubmitTasksRequest { tasks });
+        let tasks = self.queue.submit_tasks(request).await.unwrap().into_inner().tasks;
+        tasks.into_iter().map(|task| (task.id, task.duplicate)).collect()
+    }
+
+    pub(crate) async fn get(&mut self, id: &str) -> Task {
+        let request = self.context.request(GetTaskRequest { id: id.to_owned() });
+        self.queue.get_task(request).await.unwrap().into_inner().task.unwrap()
+    }
+
+    /// The task once it is in this state.
+    pub(crate) async fn reach(&mut self, id: &str, state: TaskState) -> Task {
+        for _ in 0..3_000 {
+            let task = self.get(id).await;
+            if task.state == state as i32 {
+                return task;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("task {id} never came to {state:?}: {:?}", self.get(id).await);
+    }
+}
