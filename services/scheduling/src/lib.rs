@@ -13,6 +13,7 @@ mod actor;
 pub mod config;
 mod convert;
 mod engine;
+pub mod error;
 mod perform;
 pub mod service;
 mod waits;
@@ -30,8 +31,7 @@ use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreService
 use tonic::service::Routes;
 
 pub use config::Config;
-/// Why a configuration cannot be used.
-pub use tidemill_policy::Error;
+pub use error::Error;
 
 /// The largest message between this service and its neighbours, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -54,7 +54,11 @@ impl std::fmt::Debug for Deps {
 }
 
 /// The part: two gRPC services and the loop that runs the engine.
+///
+/// # Errors
+/// [`Error::Config`] for settings that cannot work.
 pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
+    config.check()?;
     let tasks = deps.tasks.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
     let deps = Deps { tasks, ..deps };
     let waits = waits::Waits::default();
