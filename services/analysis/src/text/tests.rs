@@ -1,7 +1,5 @@
 //! The whole analysis of a text: known articles, hostile input, and the same answer every time.
 
-use std::time::Instant;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -93,33 +91,5 @@ proptest! {
         prop_assert!(analysis.sentiment.is_none_or(|sentiment| (-1.0..=1.0).contains(&sentiment.score)));
         prop_assert!(analysis.language.is_none_or(|language| (0.0..=1.0).contains(&language.confidence)));
         prop_assert!(analysis.word_count >= analysis.sentence_count.min(1));
-    }
-}
-
-/// Run with `--release --run-ignored all --no-capture` to see what an abstract costs.
-#[test]
-#[ignore = "prints a figure; nothing to fail"]
-fn abstracts_are_analysed_at_this_rate() {
-    let shared = std::env::var("TIDEMILL_SHARED")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").to_owned());
-    let Ok(lines) = std::fs::read_to_string(format!("{shared}/data/dbpedia-abstracts.jsonl")) else {
-        println!("skipped: no shared data");
-        return;
-    };
-    let documents: Vec<serde_json::Value> =
-        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let field =
-        |document: &serde_json::Value, name: &str| document[name].as_str().unwrap_or_default().to_owned();
-    let texts: Vec<_> = documents.iter().map(|one| (field(one, "title"), field(one, "body"))).collect();
-    analyze(&texts[0].0, &texts[0].1);
-    let start = Instant::now();
-    let words: u64 = texts.iter().map(|(title, body)| analyze(title, body).word_count).sum();
-    println!(
-        "{:?} a document, {} documents, {words} words",
-        start.elapsed() / texts.len() as u32,
-        texts.len()
-    );
-    for (title, body) in texts.iter().take(5) {
-        println!("{}", serde_json::to_string_pretty(&analyze(title, body)).unwrap());
     }
 }
