@@ -1,5 +1,7 @@
 //! Parameters against the descriptors of the real contracts.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use prost_reflect::DescriptorPool;
 use serde_json::json;
@@ -7,7 +9,9 @@ use serde_json::json;
 use super::*;
 
 fn message(name: &str) -> MessageDescriptor {
-    DescriptorPool::decode(tidemill_proto::DESCRIPTORS).unwrap().get_message_by_name(name).unwrap()
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(tidemill_proto::DESCRIPTORS).unwrap());
+    POOL.get_message_by_name(name).unwrap()
 }
 
 fn inserted(name: &str, given: &[(&str, &str)]) -> Result<Value, String> {
