@@ -21,6 +21,8 @@ pub(crate) struct Endpoint {
     pub(crate) access: Access,
     /// The request message.
     pub(crate) input: MessageDescriptor,
+    /// Whether the request holds JSON of any shape.
+    pub(crate) free_form: bool,
     /// The fields that the path binds, in order.
     pub(crate) variables: Vec<String>,
 }
@@ -60,6 +62,7 @@ fn endpoint(
         route,
         service,
         access: catalogue.access(service),
+        free_form: fields::holds_json(&input),
         variables: template.fields().map(str::to_owned).collect(),
         input,
     })

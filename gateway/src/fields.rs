@@ -8,6 +8,21 @@ pub(crate) fn named(message: &MessageDescriptor, name: &str) -> Option<FieldDesc
     message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))
 }
 
+/// Whether JSON of any shape has a place somewhere in this message.
+pub(crate) fn holds_json(message: &MessageDescriptor) -> bool {
+    let (mut seen, mut next) = (Vec::new(), vec![message.clone()]);
+    while let Some(message) = next.pop() {
+        if message.full_name() == "google.protobuf.Value" {
+            return true;
+        }
+        if !seen.contains(&message) {
+            next.extend(message.fields().filter_map(|field| field.kind().as_message().cloned()));
+            seen.push(message);
+        }
+    }
+    false
+}
+
 /// In words, what a field of this kind takes.
 pub(crate) fn takes(kind: &Kind) -> String {
     match kind {

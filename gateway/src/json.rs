@@ -15,6 +15,9 @@ use crate::fields;
 /// Messages quote what the caller sent; no more of it than this many characters.
 const QUOTED: usize = 300;
 
+/// How deep a request may nest. A level of JSON takes up to three of protobuf's, of which readers take a hundred.
+const DEPTH: usize = 32;
+
 /// Why a JSON text is not the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JsonError {
@@ -63,6 +66,27 @@ pub(crate) fn value(text: &[u8], source: Source) -> Result<Value, JsonError> {
 pub(crate) fn not_empty(text: &[u8]) -> Result<(), JsonError> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(JsonError::at("", "the body is empty: send a JSON object, `{}` at least"));
+    }
+    Ok(())
+}
+
+/// Refuses a text that nests deeper than a service could read the message made of it.
+pub(crate) fn check_depth(text: &[u8]) -> Result<(), JsonError> {
+    let (mut at, mut depth) = (0, 0_usize);
+    while at < text.len() {
+        let byte = text[at];
+        at += 1;
+        match byte {
+            b'"' => at = string_end(text, at),
+            b'{' | b'[' if depth == DEPTH => {
+                let mut path = path_at(text, at - 1);
+                path.truncate(1);
+                return Err(JsonError::at(print(&path), format!("nests more than {DEPTH} deep: flatten it")));
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
     }
     Ok(())
 }

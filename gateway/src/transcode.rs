@@ -19,7 +19,12 @@ pub(crate) fn message(
     body: &[u8],
     source: Source,
 ) -> Result<Bytes, JsonError> {
-    let encode = |text: &[u8], source| json::encode(endpoint.route.encode, text, &endpoint.input, source);
+    let encode = |text: &[u8], source| {
+        if endpoint.free_form {
+            json::check_depth(text)?;
+        }
+        json::encode(endpoint.route.encode, text, &endpoint.input, source)
+    };
     let made =
         |object: Map<String, Value>| encode(Value::Object(object).to_string().as_bytes(), Source::Made);
     match (endpoint.route.body, params.is_empty()) {
@@ -168,6 +173,24 @@ mod tests {
         assert!(said.contains("trailing characters"), "{said}");
         let said = transcoded("POST", path, "document.title=x", "{}").unwrap_err();
         assert!(said.contains("belongs into the body"), "{said}");
+    }
+
+    #[test]
+    fn the_deepest_json_that_is_taken_makes_a_message_that_services_can_read() {
+        use tidemill_proto::ingestion::v1::CreateQueryRequest;
+        let body = |depth: usize| {
+            let (open, close) = ("{\"a\":".repeat(depth), "}".repeat(depth));
+            format!("{{\"parameters\":{open}1{close}}}")
+        };
+        let wire = transcoded("POST", "/v1/queries", "", &body(31)).unwrap();
+        // Services hand it on within messages of their own.
+        let query = CreateQueryRequest::decode(wire).unwrap().parameters;
+        let query = tidemill_proto::types::v1::Query { parameters: query, ..Default::default() };
+        let answer =
+            tidemill_proto::ingestion::v1::ListQueriesResponse { queries: vec![query], ..Default::default() };
+        assert!(tidemill_proto::ingestion::v1::ListQueriesResponse::decode(&*answer.encode_to_vec()).is_ok());
+        let said = transcoded("POST", "/v1/queries", "", &body(32)).unwrap_err();
+        assert_eq!(said, "parameters: nests more than 32 deep: flatten it");
     }
 
     #[test]

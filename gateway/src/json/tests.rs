@@ -71,6 +71,20 @@ fn broken_texts_are_refused_each_in_its_way() {
 }
 
 #[test]
+fn what_nests_too_deep_for_a_service_is_refused_here() {
+    let nested = |open: &str, close: &str, depth: usize| {
+        format!("{{\"x\":\"[[{{\",\"parameters\":{}1{}}}", open.repeat(depth), close.repeat(depth))
+    };
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
+        let levels = open.matches(['[', '{']).count();
+        let most = (DEPTH - 1) / levels;
+        assert_eq!(check_depth(nested(open, close, most).as_bytes()), Ok(()));
+        let said = check_depth(nested(open, close, most + 1).as_bytes()).unwrap_err().to_string();
+        assert_eq!(said, "parameters: nests more than 32 deep: flatten it");
+    }
+}
+
+#[test]
 fn what_the_caller_sent_is_quoted_in_part_only() {
     let said = said("/v1/tasks", &format!(r#"{{"{}":1}}"#, "k".repeat(10_000)));
     assert!(said.len() < 1_000);
