@@ -22,9 +22,12 @@ mod frame;
 mod json;
 mod lines;
 mod media;
+mod openapi;
 mod origin;
+mod page;
 mod params;
 mod passthrough;
+mod ready;
 mod reply;
 mod rest;
 mod router;
@@ -108,6 +111,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Gateway, BuildError> {
         switchboard: deps.switchboard,
         traces: trace::Traces::new(deps.rng),
         welcome: welcome::text(tidemill_proto::ROUTES),
+        openapi: openapi::text(tidemill_proto::ROUTES, &pool)?,
         clock: deps.clock,
         catalogue,
         config,

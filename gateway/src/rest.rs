@@ -14,6 +14,7 @@ use crate::answer::{self, Answer};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::json::Source;
+use crate::page::Page;
 use crate::router::Found;
 use crate::service::Shared;
 use crate::stream::{Fault, Outgoing};
@@ -28,12 +29,16 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Error> {
     let is_head = request.method() == Method::HEAD;
     let method = if is_head { Method::GET } else { request.method().clone() };
-    if method == Method::GET && matches!(request.uri().path(), "/healthz" | "/readyz") {
-        return Ok(reply::text(StatusCode::OK, "ok\n"));
+    let page = Page::at(request.uri().path());
+    if !page.is_some_and(Page::is_probe) {
+        shared.check_origin(&request)?;
     }
-    shared.check_origin(&request)?;
-    if method == Method::GET && request.uri().path() == "/" {
-        return Ok(reply::json(StatusCode::OK, shared.welcome.clone()));
+    if let Some(page) = page {
+        return if method == Method::GET {
+            Ok(page.answer(shared).await)
+        } else {
+            other_methods(&request, &["GET"])
+        };
     }
     let mut response = match shared.router.find(method.as_str(), request.uri().path()) {
         Found::Route(endpoint, values) => {
@@ -153,10 +158,11 @@ async fn single(shared: &Shared, matched: &Matched, request: Request<Body>) -> R
     let endpoint = &*matched.endpoint;
     let params = matched.params(&request)?;
     let body = if endpoint.route.body == RouteBody::None {
-        if !http_body::Body::is_end_stream(request.body()) {
-            return Err(Error::UnexpectedBody);
+        // Some clients announce a body and send an empty one.
+        match read(request.into_body(), 0).await {
+            Err(Error::BodyTooLarge { .. }) => return Err(Error::UnexpectedBody),
+            empty => empty?,
         }
-        Bytes::new()
     } else {
         media::check_body(request.headers(), false)?;
         read(request.into_body(), shared.config.body_limit).await?

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) traces: Traces,
     /// The answer to `GET /`.
     pub(crate) welcome: Bytes,
+    /// The answer to `GET /openapi.json`.
+    pub(crate) openapi: Bytes,
 }
 
 impl Shared {

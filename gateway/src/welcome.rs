@@ -13,6 +13,8 @@ pub(crate) fn text(routes: &[Route]) -> Bytes {
         "routes": lines.collect::<Vec<_>>(),
         "grpc": "the same port speaks gRPC with reflection: grpcurl -plaintext HOST:PORT list",
         "health": "/healthz",
+        "ready": "/readyz",
+        "openapi": "/openapi.json",
     });
     format!("{welcome:#}\n").into()
 }

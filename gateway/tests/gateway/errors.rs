@@ -33,6 +33,9 @@ async fn a_json_fault_names_its_field_and_place() {
     let (body, _) =
         refused(mesh.post("/v1/tasks").body(b"{\"tasks\":[{\"kind\":\"\xff\"}]}".to_vec()), 400, 3).await;
     assert!(body["message"].as_str().unwrap().contains("tasks[0].kind"), "{body}");
+    let nested = format!("{{\"parameters\":{{\"a\":{}{}}}}}", "[".repeat(60), "]".repeat(60));
+    let (body, _) = refused(mesh.post("/v1/queries").body(nested), 400, 3).await;
+    assert_eq!(detail(&body, "BadRequest")["fieldViolations"][0]["field"], "parameters");
     let deep = "[".repeat(100_000);
     refused(mesh.post("/v1/tasks").body(deep), 400, 3).await;
 }
@@ -63,6 +66,7 @@ async fn what_only_http_knows_has_its_own_status() {
     assert!(body["message"].as_str().unwrap().contains("did you mean /v1/tasks or"), "{body}");
     let (body, _) = refused(mesh.get("/nothing"), 404, 5).await;
     assert!(body["message"].as_str().unwrap().contains("GET / lists the routes"), "{body}");
+    refused(mesh.post("/readyz"), 405, 12).await;
     let (_, headers) = refused(mesh.request("PUT", "/v1/tasks/7"), 405, 12).await;
     assert_eq!(headers["allow"], "GET, HEAD, OPTIONS");
     let form = mesh.post("/v1/tasks").header("content-type", "application/x-www-form-urlencoded").body("{}");

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tidemill_chassis::layers::{ServerLimits, server_stack};
-use tidemill_chassis::{Switchboard, SystemClock, meta, server};
+use tidemill_chassis::{Switchboard, SystemClock, Wire, meta, server};
 use tidemill_gateway::{Auth, Config, Deps, build};
 use tidemill_proto::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use tidemill_proto::scheduling::v1::scheduling_service_server::SchedulingServiceServer;
@@ -54,6 +54,15 @@ impl Mesh {
 
     /// With this configuration.
     pub(crate) async fn new(config: Config) -> Self {
+        Self::beside(config, None).await
+    }
+
+    /// Besides, this service has no address.
+    pub(crate) async fn without(service: &'static str) -> Self {
+        Self::beside(Config::default(), Some((service.to_owned(), Wire::absent("lost")))).await
+    }
+
+    async fn beside(config: Config, other: Option<(String, Wire)>) -> Self {
         // Another test of this process may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let fakes = Fakes::default();
@@ -69,7 +78,8 @@ impl Mesh {
             SERVICES
                 .map(|name| (name.to_owned(), wire.clone()))
                 .into_iter()
-                .chain(meta::SERVICES.map(|name| (name.to_owned(), meta_wire.clone()))),
+                .chain(meta::SERVICES.map(|name| (name.to_owned(), meta_wire.clone())))
+                .chain(other),
         );
         let keys = TenantStoreServiceClient::new(wire);
         let deps = Deps { switchboard, keys, clock: Arc::new(SystemClock), rng: StdRng::seed_from_u64(7) };

@@ -61,11 +61,11 @@ async fn the_root_the_health_paths_head_and_options_answer() {
     let (status, body) = seen(mesh.get("/")).await;
     assert_eq!((status, &body["name"]), (200, &json!("tidemill")));
     assert!(body["routes"].as_array().unwrap().contains(&json!("GET /v1/tasks/{id}")));
-    for path in ["/healthz", "/readyz"] {
-        // Probes reach a process by whatever address it has.
-        let probe = mesh.get(path).header("host", "10.0.0.7:7070").send().await.unwrap();
-        assert_eq!((probe.status().as_u16(), probe.text().await.unwrap().as_str()), (200, "ok\n"));
-    }
+    // Probes reach a process by whatever address it has.
+    let probe = mesh.get("/healthz").header("host", "10.0.0.7:7070").send().await.unwrap();
+    assert_eq!((probe.status().as_u16(), probe.text().await.unwrap().as_str()), (200, "ok\n"));
+    let (status, body) = seen(mesh.get("/openapi.json")).await;
+    assert_eq!((status, &body["openapi"]), (200, &json!("3.1.0")));
     let head = mesh.request("HEAD", "/v1/tasks/7").send().await.unwrap();
     assert_eq!((head.status().as_u16(), head.text().await.unwrap().as_str()), (200, ""));
     let options = mesh.request("OPTIONS", "/v1/tasks").send().await.unwrap();
@@ -73,6 +73,31 @@ async fn the_root_the_health_paths_head_and_options_answer() {
         (options.status().as_u16(), &options.headers()["allow"]),
         (204, &"GET, POST, HEAD, OPTIONS".parse().unwrap())
     );
+}
+
+#[tokio::test]
+async fn readiness_asks_every_service_over_its_own_wire() {
+    let (status, body) = seen(Mesh::open().await.get("/readyz").header("host", "10.0.0.7:7070")).await;
+    assert_eq!((status, &body["ready"], &body["keys"]), (200, &json!(true), &json!("Serving")), "{body}");
+    assert_eq!(body["services"]["tidemill.scheduling.v1.SchedulingService"], "Serving");
+    let lost = "tidemill.analysis.v1.AnalysisService";
+    let mesh = Mesh::without(lost).await;
+    let (status, body) = seen(mesh.get("/readyz")).await;
+    assert_eq!((status, &body["ready"]), (503, &json!(false)), "{body}");
+    assert_eq!(body["services"][lost], "Unavailable");
+    assert_eq!(seen(Mesh::keyed().await.get("/readyz")).await.0, 200, "probes have no key");
+    assert_eq!(mesh.get("/healthz").send().await.unwrap().status(), 200, "it lives all the same");
+    let lost = "tidemill.storage.v1.TenantStoreService";
+    assert_eq!(seen(Mesh::without(lost).await.get("/readyz")).await.0, 503);
+}
+
+#[tokio::test]
+async fn an_empty_body_is_no_body() {
+    let mesh = Mesh::open().await;
+    let chunks = futures::stream::empty::<Result<Vec<u8>, std::io::Error>>();
+    let request = mesh.get("/v1/tasks/7").body(reqwest::Body::wrap_stream(chunks));
+    let (status, body) = seen(request).await;
+    assert_eq!((status, &body["task"]["id"]), (200, &json!("7")));
 }
 
 #[tokio::test]
