@@ -10,7 +10,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,10 @@ use tracing::{debug, warn};
 
 use crate::sleep;
 
+/// How long a connection may say nothing that tells which HTTP it speaks.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// What an HTTP/2 connection begins with (RFC 9113, §3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a drained server waits for its connections.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -68,7 +72,7 @@ where
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => answer(stream, service.clone(), &graceful),
+            Ok((stream, _)) => answer(stream, service.clone(), graceful.watcher(), stop.clone()),
             Err(fault) => {
                 // Out of file descriptors, most likely: taking a breath lets others close.
                 warn!(%fault, "cannot accept a connection");
@@ -84,7 +88,7 @@ where
 }
 
 /// Serves one connection in a task of its own.
-fn answer<S, B>(stream: TcpStream, service: S, graceful: &GracefulShutdown)
+fn answer<S, B>(stream: TcpStream, service: S, watcher: Watcher, stop: CancellationToken)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -102,15 +106,35 @@ where
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .max_concurrent_streams(1_024);
-    let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-        .into_owned();
-    let connection = graceful.watch(connection);
     tokio::spawn(async move {
-        if let Err(fault) = connection.await {
+        let has_begun = tokio::select! {
+            has_begun = has_begun(&stream) => has_begun,
+            () = sleep(PATIENCE) => false,
+            () = stop.cancelled() => false,
+        };
+        if !has_begun {
+            return;
+        }
+        let connection = builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
+            .into_owned();
+        if let Err(fault) = watcher.watch(connection).await {
             debug!(%fault, "a connection ended badly");
         }
     });
+}
+
+/// Waits until a connection tells which HTTP it speaks, for which hyper itself would wait for ever. False if it ends.
+async fn has_begun(stream: &TcpStream) -> bool {
+    let mut head = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut head).await {
+            Ok(0) | Err(_) => return false,
+            Ok(read) if read == head.len() || head[..read] != PREFACE[..read] => return true,
+            // What is there stays there: without a pause this would turn in circles.
+            Ok(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
 }
 
 /// Sets TCP_NODELAY: an answer in two small writes would otherwise wait for the client's delayed acknowledgement.
@@ -124,6 +148,8 @@ fn send_at_once(stream: &TcpStream) {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[tokio::test]
@@ -134,6 +160,25 @@ mod tests {
         assert!(!stream.nodelay().unwrap());
         send_at_once(&stream);
         assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_or_not_enough_is_closed() {
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let nobody = tower::service_fn(|_: Request<Incoming>| async {
+            Ok::<_, Infallible>(Response::new(http_body_util::Empty::<Bytes>::new()))
+        });
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(listener, nobody, stop.clone()));
+        for said in [&b""[..], b"P", &PREFACE[..23]] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(said).await.unwrap();
+            // What was said and not read is answered with a reset.
+            let closed = client.read(&mut [0; 1]).await;
+            assert!(closed.is_err() || matches!(closed, Ok(0)), "{said:?}: {closed:?}");
+        }
+        stop.cancel();
     }
 
     #[tokio::test]
