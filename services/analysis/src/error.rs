@@ -18,6 +18,9 @@ pub enum Error {
     /// The recipe gave no result.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// Settings that cannot work: each key, what is wrong with it, what would be right.
+    #[error("{}", .0.join("; "))]
+    Config(Vec<String>),
     /// A provider's configuration cannot work.
     #[error("[analysis] {0}")]
     Provider(#[from] tidemill_llm::Error),
@@ -32,6 +35,7 @@ impl Error {
         match self {
             Self::Invalid(fault) => fault.kind,
             Self::Recipe(error) => error.kind(),
+            Self::Config(_) => ErrorKind::Invalid,
             Self::Provider(error) => error.kind(),
             Self::Interrupted(_) => ErrorKind::Internal,
         }
@@ -43,7 +47,7 @@ impl Error {
             Self::Invalid(fault) => fault,
             Self::Recipe(error) => error.fault(),
             Self::Provider(error) => error.fault(),
-            Self::Interrupted(_) => Fault::new(ErrorKind::Internal, self.to_string()),
+            Self::Config(_) | Self::Interrupted(_) => Fault::new(self.kind(), self.to_string()),
         }
     }
 }

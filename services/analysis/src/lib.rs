@@ -24,6 +24,7 @@ pub mod text;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::{Background, Part, Wire};
@@ -62,10 +63,11 @@ impl fmt::Debug for Deps {
 /// have installed rustls' crypto provider before.
 ///
 /// # Errors
-/// [`Error::Provider`] for a provider's section that cannot work.
+/// [`Error::Config`] for settings that cannot work, [`Error::Provider`] for a provider's section.
 pub fn build(config: Config, deps: Deps) -> Result<Part> {
+    config.check()?;
     let members = providers(&config)?;
-    let pool = Pool::new(members, Arc::clone(&deps.clock));
+    let pool = Pool::new(members, Duration::from_millis(config.set_aside_ms), Arc::clone(&deps.clock));
     let provider = config.openai.is_some().then(|| Arc::new(pool) as Arc<dyn Provider>);
     Ok(assemble(&config, deps, provider))
 }

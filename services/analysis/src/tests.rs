@@ -40,7 +40,8 @@ async fn the_loop_ends_when_it_is_told_to_though_the_scheduler_is_away() {
 
 #[test]
 fn a_provider_that_cannot_work_is_named_with_its_field() {
-    let openai = OpenAiConfig { base_url: "ftp://models".into(), ..OpenAiConfig::default() };
+    let openai =
+        OpenAiConfig { base_url: "ftp://models".into(), model: "m".into(), ..OpenAiConfig::default() };
     let config = Config { openai: Some(openai), ..Config::default() };
     let error = build(config, deps(Wire::absent("storage"))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -57,6 +58,22 @@ fn a_provider_that_can_work_is_taken() {
     let config = Config { openai: Some(openai), ..Config::default() };
     assert_eq!(providers(&config).unwrap().iter().map(|one| one.name()).collect::<Vec<_>>(), ["openai"]);
     assert!(build(config, deps(Wire::absent("storage"))).is_ok());
+}
+
+#[test]
+fn settings_that_cannot_work_are_named_all_at_once() {
+    let worker = tidemill_worker::Config { slots: 0 };
+    let config = Config { set_aside_ms: 0, worker, openai: Some(OpenAiConfig::default()) };
+    let error = build(config, deps(Wire::absent("storage"))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    for words in [
+        "[analysis.worker] `slots` is 0",
+        "[analysis] `set_aside_ms` is 0",
+        "[analysis.openai] `model` is empty",
+        "set 1 or more",
+    ] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
 
 #[test]

@@ -68,12 +68,18 @@ pub enum Error {
         /// What is wrong and what would be right.
         message: String,
     },
-    /// Every provider's breaker is open, or none is configured.
-    #[error("no provider can be tried now; wait for one to recover, or configure another")]
+    /// Every provider rests, is set aside or has an open breaker; or none is configured.
+    #[error("no provider can be tried now{}; wait for one to recover, or configure another", told(.because))]
     NoneAvailable {
         /// When the first of them may be tried again.
         retry_after: Option<Duration>,
+        /// Why one of them was set aside.
+        because: Option<String>,
     },
+}
+
+fn told(because: &Option<String>) -> String {
+    because.as_ref().map(|because| format!(": {because}")).unwrap_or_default()
 }
 
 /// What a timeout was waiting for.
@@ -135,7 +141,7 @@ impl Error {
         }
     }
 
-    /// Whether the provider is of no use to anybody until its operator acts: its key or its credit is at fault.
+    /// Whether the provider is of no use to anybody until somebody acts: its key or its credit is at fault.
     pub fn sets_aside(&self) -> bool {
         match self {
             Self::Refused { refusal, .. } => {
@@ -150,7 +156,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { refusal, .. } => refusal.retry_after,
-            Self::NoneAvailable { retry_after } => *retry_after,
+            Self::NoneAvailable { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -190,8 +196,12 @@ mod tests {
     #[test]
     fn the_fault_carries_kind_wait_and_message() {
         let wait = Some(Duration::from_secs(3));
-        let fault = Error::NoneAvailable { retry_after: wait }.fault();
+        let because = Some("its key is wrong".to_owned());
+        let fault = Error::NoneAvailable { retry_after: wait, because }.fault();
         assert_eq!((fault.kind, fault.retry_after), (ErrorKind::Unavailable, wait));
-        assert!(fault.message.contains("configure another"));
+        assert_eq!(
+            fault.message,
+            "no provider can be tried now: its key is wrong; wait for one to recover, or configure another"
+        );
     }
 }

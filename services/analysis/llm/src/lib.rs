@@ -13,6 +13,7 @@
 
 pub mod config;
 pub mod error;
+pub mod limits;
 pub mod openai;
 pub mod pool;
 pub mod provider;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 pub use chat_stream::{ChatStream, Step};
 
 use crate::usage::estimate_input;
-use crate::{Completion, DeltaStream, Error, OpenAiConfig, Phase, Provider, Request, Usage, refusal};
+use crate::{Completion, DeltaStream, Error, OpenAiConfig, Phase, Provider, Request, Usage, limits, refusal};
 
 /// An answer larger than this is no answer of a language model.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -37,6 +37,17 @@ impl OpenAi {
     /// [`Error::Config`] names the field that cannot work.
     pub fn new(config: OpenAiConfig) -> Result<Self, Error> {
         let fault = |field, message: String| Error::Config { provider: config.name.clone(), field, message };
+        if config.name.is_empty() {
+            return Err(fault("name", "is empty: give it one, for results, errors and logs".into()));
+        }
+        let limits = [
+            ("connect_timeout_ms", config.connect_timeout_ms),
+            ("first_token_timeout_ms", config.first_token_timeout_ms),
+            ("stall_timeout_ms", config.stall_timeout_ms),
+        ];
+        if let Some((field, _)) = limits.into_iter().find(|(_, limit)| *limit == 0) {
+            return Err(fault(field, "is 0, so that every request would be late: set 1 or more".into()));
+        }
         let address = format!("{}/chat/completions", config.base_url.trim_end_matches('/'));
         let url = reqwest::Url::parse(&address)
             .ok()
@@ -101,7 +112,12 @@ impl OpenAi {
         Ok(body)
     }
 
-    fn read_completion(&self, body: &[u8], request: &Request) -> Result<Completion, Error> {
+    fn read_completion(
+        &self,
+        body: &[u8],
+        request: &Request,
+        rest: Option<Duration>,
+    ) -> Result<Completion, Error> {
         let answer: wire::Answer =
             serde_json::from_slice(body).map_err(|error| self.malformed(&error.to_string()))?;
         if let Some(error) = answer.error {
@@ -112,7 +128,7 @@ impl OpenAi {
         let finish = finish.ok_or_else(|| self.malformed("it has no finish_reason"))?;
         let usage = answer.usage.map_or_else(|| Usage::estimate(estimate_input(request), &text), Into::into);
         let model = answer.model.or_else(|| self.model(request).ok()).unwrap_or_default();
-        Ok(Completion { text, provider: self.config.name.clone(), model, finish, usage })
+        Ok(Completion { text, provider: self.config.name.clone(), model, finish, usage, rest })
     }
 
     fn refused(&self, mut refusal: refusal::Refusal) -> Error {
@@ -148,7 +164,8 @@ impl Provider for OpenAi {
     async fn complete(&self, request: &Request) -> Result<Completion, Error> {
         let answer = async {
             let response = self.open(request, false).await?;
-            self.read_completion(&self.read(response).await?, request)
+            let rest = limits::rest(response.headers());
+            self.read_completion(&self.read(response).await?, request, rest)
         };
         tokio::time::timeout(request.timeout, answer)
             .await
@@ -167,7 +184,8 @@ impl Provider for OpenAi {
         let response = timeout_at(start + limit, self.open(request, true))
             .await
             .unwrap_or_else(|_| Err(self.timeout(phase, limit, request)))?;
-        let chat = ChatStream::new(self.model(request)?, estimate_input(request));
+        let rest = limits::rest(response.headers());
+        let chat = ChatStream::new(self.model(request)?, estimate_input(request), rest);
         let bytes = response.bytes_stream().map_err(|error| chain(&error.without_url())).boxed();
         Ok(reader::Reader::new(&self.config, limits, chat, bytes).into_stream())
     }

@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use tidemill_kernel::Clock;
 use tidemill_kernel::breaker::Permit;
+use tracing::warn;
 
-use crate::router::{ProviderState, order};
+use crate::router::{NotNow, ProviderState, order};
 use crate::{Completion, Delta, DeltaStream, Error, Provider, Request};
 
 /// Providers in the order of preference, and what is known of each.
@@ -22,9 +23,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of these, most wanted first.
-    pub fn new(members: Vec<Arc<dyn Provider>>, clock: Arc<dyn Clock>) -> Self {
-        let states = Arc::new(Mutex::new(vec![ProviderState::default(); members.len()]));
+    /// A pool of these, most wanted first. One whose key or credit is at fault is left alone for `set_aside`.
+    pub fn new(members: Vec<Arc<dyn Provider>>, set_aside: Duration, clock: Arc<dyn Clock>) -> Self {
+        let states = Arc::new(Mutex::new(vec![ProviderState::new(set_aside); members.len()]));
         Self { members, states, clock }
     }
 
@@ -32,10 +33,11 @@ impl Pool {
         order(&lock(&self.states), request, self.clock.now())
     }
 
-    fn attempt(&self, index: usize) -> Result<Attempt, Option<Duration>> {
-        let permit = lock(&self.states).get_mut(index).ok_or(None)?.allow(self.clock.now())?;
+    fn attempt(&self, index: usize) -> Result<Attempt, NotNow> {
+        let permit = lock(&self.states)[index].allow(self.clock.now())?;
         let (states, clock) = (Arc::clone(&self.states), Arc::clone(&self.clock));
-        Ok(Attempt { index, permit: Some(permit), states, clock })
+        let provider = self.members[index].name().to_owned();
+        Ok(Attempt { index, provider, permit: Some(permit), states, clock })
     }
 }
 
@@ -49,13 +51,13 @@ pub async fn complete_with_fallback(pool: &Pool, request: &Request) -> Result<Co
     for index in pool.order(request) {
         let mut attempt = match pool.attempt(index) {
             Ok(attempt) => attempt,
-            Err(wait) => {
-                failure.passed_over(wait);
+            Err(not_now) => {
+                failure.passed_over(not_now);
                 continue;
             }
         };
         let result = pool.members[index].complete(request).await;
-        attempt.record(result.as_ref().err());
+        attempt.record(result.as_ref().map(|answer| answer.rest));
         match result {
             Err(error) if error.another_may_answer() => failure.failed(error),
             answer => return answer,
@@ -79,15 +81,15 @@ impl Provider for Pool {
         for index in self.order(request) {
             let mut attempt = match self.attempt(index) {
                 Ok(attempt) => attempt,
-                Err(wait) => {
-                    failure.passed_over(wait);
+                Err(not_now) => {
+                    failure.passed_over(not_now);
                     continue;
                 }
             };
             match open(self.members[index].as_ref(), request).await {
                 Ok(stream) => return Ok(attempt.watch(stream)),
                 Err(error) => {
-                    attempt.record(Some(&error));
+                    attempt.record(Err(&error));
                     if !error.another_may_answer() {
                         return Err(error);
                     }
@@ -111,15 +113,18 @@ async fn open(provider: &dyn Provider, request: &Request) -> Result<DeltaStream,
 /// A permitted request; gives its permit back even if it is dropped half way.
 struct Attempt {
     index: usize,
+    provider: String,
     permit: Option<Permit>,
     states: Arc<Mutex<Vec<ProviderState>>>,
     clock: Arc<dyn Clock>,
 }
 
 impl Attempt {
-    fn record(&mut self, error: Option<&Error>) {
-        if let Some(permit) = self.permit.take() {
-            lock(&self.states)[self.index].record(self.clock.now(), permit, error);
+    fn record(&mut self, ended: Result<Option<Duration>, &Error>) {
+        let Some(permit) = self.permit.take() else { return };
+        let set_aside = lock(&self.states)[self.index].record(self.clock.now(), permit, ended);
+        if let (true, Err(error)) = (set_aside, ended) {
+            warn!(provider = self.provider, %error, "the provider is set aside for a while");
         }
     }
 
@@ -127,8 +132,8 @@ impl Attempt {
     fn watch(mut self, stream: DeltaStream) -> DeltaStream {
         stream
             .inspect(move |item| match item {
-                Ok(Delta::Done { .. }) => self.record(None),
-                Err(error) => self.record(Some(error)),
+                Ok(Delta::Done { rest, .. }) => self.record(Ok(*rest)),
+                Err(error) => self.record(Err(error)),
                 Ok(Delta::Text(_)) => {}
             })
             .boxed()
@@ -143,16 +148,18 @@ impl Drop for Attempt {
     }
 }
 
-/// What to say when nobody answered: the last error, else the shortest wait.
+/// What to say when nobody answered: the last error, else the shortest wait, and why one was set aside.
 #[derive(Default)]
 struct Failure {
     last: Option<Error>,
     wait: Option<Duration>,
+    because: Option<String>,
 }
 
 impl Failure {
-    fn passed_over(&mut self, wait: Option<Duration>) {
-        self.wait = [self.wait, wait].into_iter().flatten().min();
+    fn passed_over(&mut self, not_now: NotNow) {
+        self.wait = [self.wait, Some(not_now.wait)].into_iter().flatten().min();
+        self.because = self.because.take().or(not_now.because);
     }
 
     fn failed(&mut self, error: Error) {
@@ -160,7 +167,7 @@ impl Failure {
     }
 
     fn into_error(self) -> Error {
-        self.last.unwrap_or(Error::NoneAvailable { retry_after: self.wait })
+        self.last.unwrap_or(Error::NoneAvailable { retry_after: self.wait, because: self.because })
     }
 }
 

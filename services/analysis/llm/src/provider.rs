@@ -118,6 +118,8 @@ pub struct Completion {
     pub finish: Finish,
     /// What it cost, in tokens.
     pub usage: Usage,
+    /// How long the provider wants to be left alone after it: a limit is used up.
+    pub rest: Option<Duration>,
 }
 
 /// Why an answer ends where it ends.
@@ -150,6 +152,8 @@ pub enum Delta {
         finish: Finish,
         /// What the answer cost.
         usage: Usage,
+        /// How long the provider wants to be left alone after it: a limit is used up.
+        rest: Option<Duration>,
     },
 }
 
@@ -162,8 +166,8 @@ pub async fn collect(provider: &str, mut stream: DeltaStream) -> Result<Completi
     while let Some(delta) = stream.next().await {
         match delta? {
             Delta::Text(more) => text.push_str(&more),
-            Delta::Done { model, finish, usage } => {
-                return Ok(Completion { text, provider: provider.to_owned(), model, finish, usage });
+            Delta::Done { model, finish, usage, rest } => {
+                return Ok(Completion { text, provider: provider.to_owned(), model, finish, usage, rest });
             }
         }
     }

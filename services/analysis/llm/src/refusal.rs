@@ -10,8 +10,10 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 use tidemill_kernel::ErrorKind;
 
+use crate::limits;
+
 /// A wait longer than a day says nothing about when to come back.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Characters of a provider's message that are kept.
 const MESSAGE_CHARS: usize = 300;
 
@@ -22,7 +24,7 @@ pub struct Refusal {
     pub reason: Reason,
     /// The provider's own words, shortened.
     pub message: String,
-    /// How long to leave it alone.
+    /// How long to leave it alone: its `retry-after`, else the reset of a limit that is used up.
     pub retry_after: Option<Duration>,
     /// Whether the same request can succeed later with nothing changed.
     pub retryable: bool,
@@ -116,7 +118,12 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &str) -> Refusal {
     let override_ = headers.get("x-should-retry").and_then(|value| value.to_str().ok()?.parse::<bool>().ok());
     let retryable = override_.unwrap_or(matches!(reason, Reason::RateLimited | Reason::Overloaded));
     let message = if message.is_empty() { format!("HTTP {status}") } else { shorten(message) };
-    Refusal { reason, message, retry_after: retry_after(headers), retryable }
+    Refusal {
+        reason,
+        message,
+        retry_after: retry_after(headers).or_else(|| limits::rest(headers)),
+        retryable,
+    }
 }
 
 /// What an error object inside a stream means; without a known code it is a fault of the provider.

@@ -23,6 +23,7 @@ enum Ending {
     Whole {
         finish: Finish,
         usage: Option<Usage>,
+        rest: Option<Duration>,
     },
     /// Instead of an answer.
     Refuse(Error),
@@ -41,7 +42,7 @@ impl Line {
         Self {
             delay: Duration::ZERO,
             pieces: pieces.into_iter().map(Into::into).filter(|piece: &String| !piece.is_empty()).collect(),
-            ending: Ending::Whole { finish: Finish::Stop, usage: None },
+            ending: Ending::Whole { finish: Finish::Stop, usage: None, rest: None },
         }
     }
 
@@ -67,6 +68,15 @@ impl Line {
     pub fn finish(mut self, reason: Finish) -> Self {
         if let Ending::Whole { finish, .. } = &mut self.ending {
             *finish = reason;
+        }
+        self
+    }
+
+    /// The same whole answer, after which the provider wants to be left alone this long.
+    #[must_use]
+    pub fn rest(mut self, wait: Duration) -> Self {
+        if let Ending::Whole { rest, .. } = &mut self.ending {
+            *rest = Some(wait);
         }
         self
     }
@@ -139,10 +149,10 @@ impl Provider for Scripted {
         let last = match line.ending {
             Ending::Refuse(error) => return Err(error),
             Ending::Break(error) => Err(error),
-            Ending::Whole { finish, usage } => {
+            Ending::Whole { finish, usage, rest } => {
                 let model = request.model.clone().unwrap_or_else(|| "scripted".to_owned());
                 let estimate = || Usage::estimate(estimate_input(request), &line.pieces.concat());
-                Ok(Delta::Done { model, finish, usage: usage.unwrap_or_else(estimate) })
+                Ok(Delta::Done { model, finish, usage: usage.unwrap_or_else(estimate), rest })
             }
         };
         let pieces = line.pieces.into_iter().map(|piece| Ok(Delta::Text(piece)));

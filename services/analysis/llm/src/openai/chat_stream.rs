@@ -3,6 +3,8 @@
 //! Invariant: [`ChatStream::end`] is a completed answer only if a finish reason was seen; `[DONE]` alone is none, and
 //! its absence is forgiven only then.
 
+use std::time::Duration;
+
 use super::wire::{Answer, Choice};
 use crate::usage::estimate_tokens;
 use crate::{Delta, Finish, Refusal, Usage, refusal};
@@ -33,12 +35,14 @@ pub struct ChatStream {
     refused: bool,
     finish: Option<Finish>,
     usage: Option<Usage>,
+    rest: Option<Duration>,
 }
 
 impl ChatStream {
-    /// A stream that has not begun: the model asked for, and our estimate of the input tokens.
-    pub fn new(model: String, input_estimate: u64) -> Self {
-        Self { model, input_estimate, output_estimate: 0, refused: false, finish: None, usage: None }
+    /// A stream that has not begun: the model asked for, our estimate of the input tokens, and how long the head of the
+    /// answer asks to be left alone after it.
+    pub fn new(model: String, input_estimate: u64, rest: Option<Duration>) -> Self {
+        Self { model, input_estimate, output_estimate: 0, refused: false, finish: None, usage: None, rest }
     }
 
     /// Takes in the data of one event.
@@ -77,7 +81,7 @@ impl ChatStream {
     /// The ending, now that nothing follows; `None` if the answer is not whole.
     pub fn end(&self) -> Option<Delta> {
         let finish = self.finish.clone()?;
-        Some(Delta::Done { model: self.model.clone(), finish, usage: self.usage() })
+        Some(Delta::Done { model: self.model.clone(), finish, usage: self.usage(), rest: self.rest })
     }
 
     /// What was spent so far: the provider's count if it sent one, else our estimate.
@@ -97,7 +101,7 @@ mod tests {
     use crate::Reason;
 
     fn run(events: &[&str]) -> (Vec<Step>, ChatStream) {
-        let mut chat = ChatStream::new("asked".into(), 7);
+        let mut chat = ChatStream::new("asked".into(), 7, None);
         (events.iter().map(|event| chat.event(event)).collect(), chat)
     }
 
@@ -119,7 +123,10 @@ mod tests {
         assert_eq!(steps[1..3], texts);
         assert_eq!(steps[5], Step::End);
         let usage = Usage { input: 5, output: 2, cached: 4, reasoning: 1, estimated: false };
-        assert_eq!(chat.end(), Some(Delta::Done { model: "m".into(), finish: Finish::Stop, usage }));
+        assert_eq!(
+            chat.end(),
+            Some(Delta::Done { model: "m".into(), finish: Finish::Stop, usage, rest: None })
+        );
     }
 
     #[test]

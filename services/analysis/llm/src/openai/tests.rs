@@ -53,6 +53,7 @@ async fn a_plain_answer_is_read_and_the_request_is_spelled_right() {
         model: "m-1".into(),
         finish: Finish::Stop,
         usage,
+        rest: None,
     };
     assert_eq!(answer, expected);
 
@@ -98,13 +99,29 @@ async fn refusals_are_classified_plain_and_streamed_and_never_show_the_key() {
 }
 
 #[tokio::test]
+async fn a_limit_that_is_used_up_is_told_with_the_answer_and_with_the_refusal() {
+    let limits = "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 1m3s\r\n";
+    let rest = Some(Duration::from_secs(63));
+    let whole = r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+    let answer = provider(&Server::plain(200, limits, whole).await).complete(&Request::of("hello")).await;
+    assert_eq!(answer.unwrap().rest, rest);
+    let streamed = streamed(&provider(&Server::plain(200, limits, &[HELLO, STOP].concat()).await)).await;
+    assert!(
+        matches!(streamed.last(), Some(Ok(Delta::Done { rest: told, .. })) if *told == rest),
+        "{streamed:?}"
+    );
+    let refused = provider(&Server::plain(429, limits, "").await).complete(&Request::of("hello")).await;
+    assert_eq!(refused.unwrap_err().retry_after(), rest);
+}
+
+#[tokio::test]
 async fn a_stream_in_odd_chunks_gives_the_same_answer() {
     for chunk in [1, 2, 3, 7, 64, 100_000] {
         let server = Server::events(&[HELLO, STOP, USAGE, DONE].concat(), chunk, Last::End).await;
         let items = streamed(&provider(&server)).await;
         assert_eq!(text(&items), "Grüß dich", "{chunk}");
         let usage = Usage { input: 11, output: 3, ..Usage::default() };
-        let done = Delta::Done { model: "m-1".into(), finish: Finish::Stop, usage };
+        let done = Delta::Done { model: "m-1".into(), finish: Finish::Stop, usage, rest: None };
         assert_eq!(items.last(), Some(&Ok(done)));
         assert!(server.requests()[0].contains(r#""stream":true,"stream_options":{"include_usage":true}"#));
     }
@@ -202,6 +219,15 @@ async fn a_configuration_that_cannot_work_is_refused_by_field() {
         field(OpenAiConfig { api_key: ApiKey::new("two\nlines"), ..OpenAiConfig::default() }),
         "api_key"
     );
+
+    let zeros = [
+        OpenAiConfig { connect_timeout_ms: 0, ..OpenAiConfig::default() },
+        OpenAiConfig { first_token_timeout_ms: 0, ..OpenAiConfig::default() },
+        OpenAiConfig { stall_timeout_ms: 0, ..OpenAiConfig::default() },
+    ];
+    let named = ["connect_timeout_ms", "first_token_timeout_ms", "stall_timeout_ms"];
+    assert_eq!(zeros.map(field), named);
+    assert_eq!(field(OpenAiConfig { name: String::new(), ..OpenAiConfig::default() }), "name");
 
     let nameless = OpenAi::new(OpenAiConfig::default()).unwrap();
     let request = Request { messages: vec![Message::user("x")], ..Request::of("") };

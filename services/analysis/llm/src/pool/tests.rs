@@ -3,6 +3,7 @@
 use tidemill_kernel::{ManualClock, Timestamp};
 
 use super::*;
+use crate::router::SET_ASIDE;
 use crate::scripted::Line;
 use crate::{Reason, Refusal, Scripted, Usage};
 
@@ -27,7 +28,8 @@ fn bench(scripts: impl IntoIterator<Item = Vec<Line>>) -> Bench {
     let members: Vec<_> =
         names.into_iter().zip(scripts).map(|(name, lines)| Arc::new(Scripted::new(name, lines))).collect();
     let providers = members.iter().map(|member| Arc::clone(member) as Arc<dyn Provider>).collect();
-    Bench { pool: Pool::new(providers, Arc::clone(&clock) as Arc<dyn Clock>), members, clock }
+    let pool = Pool::new(providers, SET_ASIDE, Arc::clone(&clock) as Arc<dyn Clock>);
+    Bench { pool, members, clock }
 }
 
 impl Bench {
@@ -64,16 +66,50 @@ async fn a_fault_of_the_request_goes_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_bad_key_is_not_tried_twice_and_a_rest_is_kept() {
+async fn a_bad_key_is_not_tried_again_soon_and_a_rest_is_kept() {
     let wait = Duration::from_secs(2);
     let first = vec![Line::fail(refused(Reason::BadKey, None))];
     let second = vec![Line::fail(refused(Reason::RateLimited, Some(wait))), Line::answer("a")];
     let bench = bench([first, second]);
     assert_eq!(bench.answer().await, Err(refused(Reason::RateLimited, Some(wait))));
-    assert_eq!(bench.answer().await, Err(Error::NoneAvailable { retry_after: Some(wait) }));
+    let Err(Error::NoneAvailable { retry_after, because: Some(because) }) = bench.answer().await else {
+        panic!("somebody was asked");
+    };
+    assert_eq!(retry_after, Some(wait));
+    assert!(because.contains("BadKey"), "{because}");
     bench.clock.advance(wait);
     assert_eq!(bench.answer().await.unwrap(), "second");
     assert_eq!(bench.asked(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_key_that_was_mended_is_found_after_the_time_aside() {
+    let bench = bench([vec![Line::fail(refused(Reason::BadKey, None)), Line::answer("a")]]);
+    assert!(bench.answer().await.is_err());
+    for _ in 0..3 {
+        let error = bench.answer().await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(SET_ASIDE));
+    }
+    bench.clock.advance(SET_ASIDE);
+    assert_eq!(bench.answer().await.unwrap(), "first");
+    assert_eq!(bench.asked(), [2]);
+}
+
+#[tokio::test]
+async fn a_provider_whose_limit_is_used_up_rests_and_the_next_one_answers() {
+    let wait = Duration::from_secs(9);
+    for streamed in [false, true] {
+        let first = vec![Line::answer("a").rest(wait), Line::answer("b")];
+        let bench = bench([first, vec![Line::answer("c")]]);
+        if streamed {
+            bench.streamed().await.unwrap();
+        } else {
+            bench.answer().await.unwrap();
+        }
+        assert_eq!(bench.answer().await.unwrap(), "second");
+        bench.clock.advance(wait);
+        assert_eq!(bench.answer().await.unwrap(), "first");
+    }
 }
 
 #[tokio::test]
@@ -103,5 +139,5 @@ async fn broken_streams_open_the_breaker_and_abandoned_ones_do_not() {
 #[tokio::test]
 async fn an_empty_pool_says_so() {
     let bench = bench([]);
-    assert_eq!(bench.answer().await, Err(Error::NoneAvailable { retry_after: None }));
+    assert_eq!(bench.answer().await, Err(Error::NoneAvailable { retry_after: None, because: None }));
 }

@@ -55,7 +55,7 @@ fn the_servers_own_word_on_retries_wins() {
 #[test]
 fn waits_are_read_in_all_their_spellings() {
     let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
-    let table: [(&Pairs, Option<u64>); 9] = [
+    let table: [(&Pairs, Option<u64>); 11] = [
         (&[("retry-after", "2")], Some(2_000)),
         (&[("retry-after", "0.25")], Some(250)),
         (&[("retry-after-ms", "120"), ("retry-after", "9")], Some(120)),
@@ -65,6 +65,15 @@ fn waits_are_read_in_all_their_spellings() {
         (&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")], None),
         (&[("retry-after", "-3")], None),
         (&[("retry-after", "1e99")], None),
+        (&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "7s")], Some(7_000)),
+        (
+            &[
+                ("retry-after", "2"),
+                ("x-ratelimit-remaining-tokens", "0"),
+                ("x-ratelimit-reset-tokens", "7s"),
+            ],
+            Some(2_000),
+        ),
     ];
     for (pairs, wait) in table {
         assert_eq!(
