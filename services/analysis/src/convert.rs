@@ -92,13 +92,27 @@ fn value(field: &str, message: pbjson_types::Value) -> Result<Value, Fault> {
 }
 
 fn number(field: &str, number: f64) -> Result<Number, Fault> {
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number in range, checked above")]
-        return Ok(Number::from(number as i64));
-    }
-    Number::from_f64(number).ok_or_else(|| {
+    whole(number).or_else(|| Number::from_f64(number)).ok_or_else(|| {
         Fault::invalid(field, "has a number that JSON has no word for: send finite numbers only")
     })
+}
+
+/// A whole number in range as an integer.
+fn whole(number: f64) -> Option<Number> {
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number in range, checked here")]
+    (number.fract() == 0.0 && number.abs() <= EXACT).then(|| Number::from(number as i64))
+}
+
+/// JSON that was written from a message, as it was before: the message's JSON says `2.0` for 2, and a prompt would too.
+pub fn with_whole_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(number) => number.as_f64().and_then(whole).unwrap_or(number).into(),
+        Value::Array(items) => items.into_iter().map(with_whole_numbers).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, with_whole_numbers(value))).collect()
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +158,13 @@ mod tests {
                 Struct { fields: [("x".to_owned(), pbjson_types::Value { kind: Some(list) })].into() };
             assert_eq!(object("parameters", Some(message)).unwrap_err().violations[0].field, "parameters");
         }
+    }
+
+    #[test]
+    fn whole_numbers_are_integers_again_wherever_they_stand() {
+        let parameters = json!({ "a": 2, "b": [0.5, { "c": 1e300 }] }).as_object().unwrap().clone();
+        let written = serde_json::to_value(structure(parameters.clone())).unwrap();
+        assert_eq!(with_whole_numbers(written), Value::Object(parameters));
     }
 
     #[test]

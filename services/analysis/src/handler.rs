@@ -18,9 +18,9 @@ use tidemill_proto::types::v1::{Document, NewAnalysis, Task};
 use tidemill_worker::{Attempt, Done, Failed, Handler};
 use tonic::Request;
 
-use crate::Error;
 use crate::analyst::Analyst;
 use crate::recipe::Input;
+use crate::{Error, convert};
 
 /// The kind of task that is run here.
 pub const KIND: &str = "analyze";
@@ -105,7 +105,8 @@ impl Analyzer {
 }
 
 fn decode(payload: &str) -> Result<Payload, Failed> {
-    serde_json::from_str(payload).map_err(|fault| {
+    let value = serde_json::from_str(payload).map(convert::with_whole_numbers);
+    value.and_then(serde_json::from_value).map_err(|fault| {
         Failed::for_good(format!(
             "the payload is not that of an `{KIND}` task: {fault}; \
              it is JSON with query_id, document_id, recipe and, if need be, title and parameters"

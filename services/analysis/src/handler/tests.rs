@@ -16,7 +16,6 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
 use super::*;
-use crate::convert;
 use crate::tests::NOW;
 
 const DOCUMENT: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -98,7 +97,8 @@ async fn a_model_sees_document_title_and_parameters_and_its_usage_is_kept() {
     for document in [DOCUMENT, UNTITLED] {
         let mut payload = payload(document, "summarize@1");
         payload["title"] = json!("From the feed");
-        payload["parameters"] = json!({ "sentences": 2 });
+        // As the ingestion service writes it: numbers of a `google.protobuf.Struct` are doubles.
+        payload["parameters"] = json!({ "sentences": 2.0 });
         let done = analyzer.run(task(&payload)).await.unwrap();
         let analysis = done.analysis.unwrap().analysis.unwrap();
         assert_eq!((analysis.provider.as_str(), analysis.model.as_str()), ("script", "scripted"));
