@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use tidemill_llm::Provider;
 use tidemill_proto::types::v1::Analysis;
 use tokio::sync::Semaphore;
@@ -33,10 +34,21 @@ impl Analyst {
         self.registry.iter()
     }
 
+    /// The recipe of this reference (`brief` when it is empty), if it takes these parameters.
+    pub(crate) fn check(&self, reference: &str, parameters: &Map<String, Value>) -> Result<&Recipe> {
+        let recipe = self.recipe(reference)?;
+        recipe::check(recipe, parameters)?;
+        Ok(recipe)
+    }
+
+    fn recipe(&self, reference: &str) -> Result<&Recipe> {
+        let reference = if reference.is_empty() { DEFAULT_RECIPE } else { reference };
+        Ok(self.registry.get(reference)?)
+    }
+
     /// Runs the recipe of this reference (`brief` when it is empty). The analysis has no `created_at`.
     pub(crate) async fn run(&self, reference: &str, input: Input) -> Result<Analysis> {
-        let reference = if reference.is_empty() { DEFAULT_RECIPE } else { reference };
-        let recipe = self.registry.get(reference)?;
+        let recipe = self.recipe(reference)?;
         let output = match recipe.kind {
             Kind::Local => self.compute(recipe.clone(), input).await?,
             Kind::Prompt(_) => recipe::run(recipe, &input, self.provider.as_deref()).await?,

@@ -123,7 +123,7 @@ pub async fn run(
     input: &Input,
     provider: Option<&dyn Provider>,
 ) -> Result<Output, RecipeError> {
-    check_parameters(recipe, &input.parameters)?;
+    check(recipe, &input.parameters)?;
     match &recipe.kind {
         Kind::Local => run_local(recipe, input),
         Kind::Prompt(prompt) => {
@@ -133,7 +133,11 @@ pub async fn run(
     }
 }
 
-fn check_parameters(recipe: &Recipe, parameters: &Map<String, Value>) -> Result<(), RecipeError> {
+/// Whether a recipe takes these parameters.
+///
+/// # Errors
+/// [`RecipeError::Parameters`] names the place at fault and the rule.
+pub fn check(recipe: &Recipe, parameters: &Map<String, Value>) -> Result<(), RecipeError> {
     let fault = |reason| RecipeError::Parameters { recipe: recipe.reference(), reason };
     let Some(schema) = &recipe.parameters_schema else {
         let known = parameters.keys().next();

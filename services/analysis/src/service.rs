@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use tidemill_kernel::{Clock, Fault};
+use tidemill_chassis::FaultExt;
+use tidemill_kernel::{Clock, ErrorKind, Fault};
 use tidemill_proto::analysis::v1::analysis_service_server::AnalysisService;
 use tidemill_proto::analysis::v1::{
-    AnalyzeRequest, AnalyzeResponse, ListRecipesRequest, ListRecipesResponse,
+    AnalyzeRequest, AnalyzeResponse, CheckRecipeRequest, CheckRecipeResponse, ListRecipesRequest,
+    ListRecipesResponse,
 };
 use tidemill_proto::time::from_micros;
 use tonic::{Request, Response, Status};
@@ -38,6 +40,16 @@ impl AnalysisService for Analyses {
         Ok(Response::new(AnalyzeResponse { analysis: Some(analysis) }))
     }
 
+    async fn check_recipe(
+        &self,
+        request: Request<CheckRecipeRequest>,
+    ) -> Result<Response<CheckRecipeResponse>, Status> {
+        let request = request.into_inner();
+        let parameters = convert::object("parameters", request.parameters).map_err(Error::Invalid)?;
+        let recipe = self.analyst.check(&request.recipe, &parameters).map_err(wrong)?;
+        Ok(Response::new(CheckRecipeResponse { recipe: Some(convert::recipe(recipe)) }))
+    }
+
     async fn list_recipes(
         &self,
         _: Request<ListRecipesRequest>,
@@ -45,6 +57,13 @@ impl AnalysisService for Analyses {
         let recipes = self.analyst.recipes().map(convert::recipe).collect();
         Ok(Response::new(ListRecipesResponse { recipes }))
     }
+}
+
+/// An unknown recipe is no missing thing here but a wrong word in the request.
+fn wrong(error: Error) -> Status {
+    let fault = error.fault();
+    let kind = if fault.kind == ErrorKind::NotFound { ErrorKind::Invalid } else { fault.kind };
+    Fault { kind, ..fault }.into_status()
 }
 
 fn at_most(field: &str, text: &str, max: usize) -> Result<()> {

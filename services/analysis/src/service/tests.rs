@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use tidemill_chassis::Wire;
 use tidemill_chassis::fault::from_status;
 use tidemill_chassis::layers::ServerLimits;
-use tidemill_kernel::ErrorKind;
 use tidemill_llm::scripted::Line;
 use tidemill_llm::{Provider, Scripted, Usage};
 use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
@@ -53,6 +52,35 @@ async fn an_unknown_recipe_is_answered_with_the_known_ones() {
     assert_eq!((fault.kind, fault.violations[0].field.as_str()), (ErrorKind::NotFound, "recipe"));
     for word in ["sumarize", "brief@1", "classify@1", "summarize@1"] {
         assert!(fault.message.contains(word), "{}", fault.message);
+    }
+}
+
+#[tokio::test]
+async fn a_recipe_and_its_parameters_are_checked_without_running_it() {
+    let check = |recipe: &str, value: Value| {
+        let request = CheckRecipeRequest { recipe: recipe.into(), parameters: parameters(value) };
+        async move { client(None).check_recipe(request).await }
+    };
+    for (recipe, value, reference) in [
+        ("", json!({}), "brief@1"),
+        ("brief@1", json!({}), "brief@1"),
+        ("classify", json!({ "labels": ["a", "b"] }), "classify@1"),
+        ("summarize", json!({ "sentences": 2 }), "summarize@1"),
+    ] {
+        let answer = check(recipe, value).await.unwrap().into_inner();
+        assert_eq!(answer.recipe.unwrap().name, reference);
+    }
+    for (recipe, value, field, words) in [
+        ("sumarize", json!({}), "recipe", "known are brief@1, classify@1, summarize@1"),
+        ("brief@9", json!({}), "recipe", "known are brief@1"),
+        ("brief", json!({ "x": 1 }), "parameters", "`x` is not known"),
+        ("classify", json!({}), "parameters", "labels"),
+        ("classify", json!({ "labels": ["a"] }), "parameters", "/labels"),
+        ("summarize", json!({ "sentences": 2.5 }), "parameters", "/sentences"),
+    ] {
+        let fault = from_status(&check(recipe, value).await.unwrap_err());
+        assert_eq!((fault.kind, fault.violations[0].field.as_str()), (ErrorKind::Invalid, field), "{recipe}");
+        assert!(fault.message.contains(words), "{}", fault.message);
     }
 }
 
