@@ -5,8 +5,10 @@
 //!   trailing spaces, at most one blank line in a row, never empty, never over [`Limits::max_body`] bytes.
 //! - The title is one line of 1 to [`Limits::max_title`] bytes; the URL is empty or http, https or file; the time of
 //!   publication lies in the years 1 to 9999, as `google.protobuf.Timestamp` has no others.
-//! - The id is the first half of the SHA-256 over title, NUL and body: equal content is the same document of its
-//!   tenant, whatever source brought it. Preparing a prepared document again changes nothing.
+//! - Title and body are in Unicode's Normalization Form C: letters and accents are composed, however they came.
+//! - The id is the first half of the SHA-256 over that title, NUL and that body: the same text is the same document of
+//!   its tenant, whatever source brought it and however it spells accents, line ends and blanks at line ends.
+//!   Preparing a prepared document again changes nothing.
 
 mod error;
 pub mod html;
@@ -168,13 +170,13 @@ fn reduce(body: String, content_type: ContentType) -> (String, String, ContentTy
 
 /// The first candidate that is not blank, or what the body itself offers.
 fn title(candidates: [String; 2], body: &str, content_type: ContentType, max: usize) -> String {
-    let found = candidates.iter().map(|text| plain::line(text, max)).find(|line| !line.is_empty());
+    let found = candidates.iter().map(|text| plain::title(text, max)).find(|line| !line.is_empty());
     found.unwrap_or_else(|| {
         let marked = match content_type {
-            ContentType::Markdown => markdown::title(body).map(|text| plain::line(&text, max)),
+            ContentType::Markdown => markdown::title(body).map(|text| plain::title(&text, max)),
             _ => None,
         };
-        marked.filter(|line| !line.is_empty()).unwrap_or_else(|| plain::line(&plain::opening(body), max))
+        marked.filter(|line| !line.is_empty()).unwrap_or_else(|| plain::title(&plain::opening(body), max))
     })
 }
 
@@ -199,6 +201,7 @@ fn link(text: &str) -> Result<String, DocumentError> {
     }
 }
 
+/// What makes two documents the same: the bytes of the normalised title and body, nothing else.
 fn hash(title: &str, body: &str) -> [u8; 32] {
     Sha256::new().chain_update(title).chain_update([0]).chain_update(body).finalize().into()
 }

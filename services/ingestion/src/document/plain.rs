@@ -2,14 +2,16 @@
 //!
 //! Every function here is idempotent, so that a prepared document keeps its hash.
 
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
 /// How many characters of the first line make a title.
 const OPENING: usize = 80;
 
 /// What ends a line: LF, CR (CRLF is made one LF first), VT, FF, NEL, LS, PS (UAX #14 class BK, CR, LF, NL).
 const LINE_ENDS: [char; 7] = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
 
-/// The text with `\n` line ends, without control characters, trailing spaces, runs of blank lines and blank lines at
-/// its ends. Spaces inside a line stay: they carry code and tables.
+/// The text with `\n` line ends and composed accents, without control characters, trailing spaces, runs of blank lines
+/// and blank lines at its ends. Spaces inside a line stay: they carry code and tables.
 pub(super) fn clean(text: &str) -> String {
     let unified =
         if text.contains('\r') { text.replace("\r\n", "\n").into() } else { std::borrow::Cow::from(text) };
@@ -31,7 +33,21 @@ pub(super) fn clean(text: &str) -> String {
             blanks = 0;
         }
     }
-    out
+    composed(out)
+}
+
+/// The text in Unicode's Normalization Form C (UAX #15).
+fn composed(text: String) -> String {
+    // Up to U+02FF, whose bytes are all below 0xCC, every text is composed: most cost one look at each byte.
+    if text.bytes().all(|byte| byte < 0xcc) || is_nfc(&text) { text } else { text.nfc().collect() }
+}
+
+/// A title: one line with composed accents, cut at `max` bytes.
+pub(super) fn title(text: &str, max: usize) -> String {
+    // Cut after composing, or it would matter how the accents came.
+    let mut title = composed(line(text, usize::MAX));
+    cut(&mut title, max);
+    title
 }
 
 /// The text as one line: every run of blank space is one space, controls are gone, cut at `max` bytes.

@@ -1,6 +1,7 @@
 //! What a prepared document holds.
 
 use proptest::prelude::*;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::*;
 
@@ -38,6 +39,23 @@ fn the_same_content_is_the_same_document_whatever_its_source() {
 fn the_hash_is_sha_256_of_title_nul_body() {
     let expected: [u8; 32] = Sha256::digest(b"T\0body").into();
     assert_eq!(prepared("T", "body", ContentType::Text).content_hash, expected);
+}
+
+#[test]
+fn the_same_text_is_the_same_document_however_its_accents_are_spelled() {
+    let text = "Ångström trank Kaffee im Café, 한글 auch. ";
+    for (title, body) in [("Café", text.repeat(3)), ("", text.repeat(9)), (&"é".repeat(900)[..], text.into())]
+    {
+        let spelled = |form: fn(&str) -> String| prepared(&form(title), &form(&body), ContentType::Text);
+        let composed = spelled(|text| text.nfc().collect());
+        let decomposed = spelled(|text| text.nfd().collect());
+        assert_eq!(composed, decomposed);
+        assert!(is_nfc(&composed.title) && is_nfc(&composed.body));
+    }
+    let torn = prepared("e\u{0}\u{301}", "e\u{feff}\u{301}", ContentType::Text);
+    assert_eq!((torn.title.as_str(), torn.body.as_str()), ("é", "é"));
+    let html = prepared("", "<p>e&#x301;</p>", ContentType::Html);
+    assert_eq!((html.title.as_str(), html.body.as_str()), ("é", "é"));
 }
 
 #[test]
@@ -135,9 +153,23 @@ fn content_types_read_names_and_media_types() {
 
 proptest! {
     #[test]
+    fn the_spelling_of_accents_does_not_matter(
+        title in "(\\PC|[a-z][\u{300}-\u{345}]{0,3}){0,30}",
+        body in "(\\PC|[ \na-z\u{1100}-\u{1112}\u{1161}-\u{1175}\u{300}-\u{345}]){1,120}",
+        kind in 0..2_usize, max_title in 5..45_usize,
+    ) {
+        let content_type = [ContentType::Text, ContentType::Markdown][kind];
+        let limits = Limits { max_title, ..Limits::default() };
+        let spelled = |form: fn(&str) -> String| prepare(new(&form(&title), &form(&body), content_type), &limits);
+        let composed = spelled(|text| text.nfc().collect());
+        prop_assert_eq!(&composed, &spelled(|text| text.nfd().collect()));
+        prop_assert_eq!(&composed, &spelled(str::to_owned));
+    }
+
+    #[test]
     fn preparing_again_changes_nothing(
-        title in "\\PC{0,30}|[ \t\u{0}\u{feff}a\n]{0,12}",
-        body in "(\\PC|[\r\n\t \u{85}\u{2028}\u{0}<>&;#-]){0,120}",
+        title in "\\PC{0,30}|[ \t\u{0}\u{feff}\u{301}ae\n]{0,12}",
+        body in "(\\PC|[e\r\n\t \u{85}\u{2028}\u{0}\u{301}<>&;#-]){0,120}",
         kind in 0..3_usize,
     ) {
         let content_type = [ContentType::Text, ContentType::Markdown, ContentType::Html][kind];
