@@ -195,7 +195,7 @@ fn analyze(query: &types::Query, document_id: &str, title: &str, trace_parent: &
         priority: query.priority,
         // Text keys only: this cannot fail.
         payload: serde_json::to_string(&payload).unwrap_or_default(),
-        key: format!("match:{}:{document_id}", query.id),
+        // No key: the store makes the task with its match, and a match once.
         trace_parent: trace_parent.to_owned(),
         ..types::NewTask::default()
     }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_says_what_is_to_be_analysed_and_has_the_key_of_its_match() {
+    fn a_task_says_what_is_to_be_analysed_and_needs_no_key_as_its_match_is_one() {
         let labels =
             pbjson_types::Value { kind: Some(pbjson_types::value::Kind::StringValue("news".into())) };
         let query = types::Query {
@@ -237,7 +237,7 @@ mod tests {
             "parameters": {"label": "news"},
         });
         assert_eq!(payload, expected);
-        assert_eq!((task.kind.as_str(), task.key.as_str()), ("analyze", "match:q1:d1"));
+        assert_eq!((task.kind.as_str(), task.key.as_str()), ("analyze", ""));
         assert_eq!(
             (task.priority(), task.trace_parent.as_str()),
             (types::Priority::Background, "00-aa-bb-01")
