@@ -17,6 +17,9 @@ pub enum Error {
     /// A field of the request breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Fault),
+    /// Settings that cannot work: each key, what is wrong with it, what would be right.
+    #[error("[ingestion] {}", .0.join("; "))]
+    Config(Vec<String>),
     /// The expression of a query cannot be read.
     #[error("{error}\n{caret}")]
     Query {
@@ -55,6 +58,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid(fault) => fault.kind,
+            Self::Config(_) => ErrorKind::Invalid,
             Self::Query { error, .. } => error.kind(),
             Self::Document(error) => error.kind(),
             Self::Folder(error) => error.kind(),
