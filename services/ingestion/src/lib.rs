@@ -39,6 +39,7 @@ use std::sync::Arc;
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::{Background, Part, Wire};
 use tidemill_kernel::{Clock, Id};
+use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
 use tidemill_proto::ingestion::v1::ingestion_service_server::{IngestionServiceServer, SERVICE_NAME};
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
@@ -78,9 +79,30 @@ impl fmt::Debug for Deps {
     }
 }
 
-/// The part: one gRPC service and the worker that collects sources. Fails where no feed could ever be fetched: the
-/// system offers no TLS roots.
+/// The part: one gRPC service and the worker that collects sources. The recipes of queries are taken as they come: an
+/// unknown one shows only when its tasks fail.
+///
+/// # Errors
+/// [`Error::Config`] for settings that cannot work, [`Error::Fetch`] where no feed could ever be fetched: the system
+/// offers no TLS roots.
 pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
+    compose(config, deps, None)
+}
+
+/// The same, with the recipes of queries checked by the analysis service before they are stored.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_checked(
+    config: Config,
+    deps: Deps,
+    recipes: AnalysisServiceClient<Wire>,
+) -> Result<Part, Error> {
+    compose(config, deps, Some(recipes))
+}
+
+fn compose(config: Config, deps: Deps, recipes: Option<AnalysisServiceClient<Wire>>) -> Result<Part, Error> {
+    config.check()?;
     let Deps { content, scheduling, workers, clock } = deps;
     let content = content.max_decoding_message_size(STORE_MESSAGE).max_encoding_message_size(STORE_MESSAGE);
     let pipeline = Arc::new(Pipeline::new(content.clone(), workers.clone(), config.cached_tenants));
@@ -88,11 +110,11 @@ pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
     let collector = collector(&config, content.clone(), Arc::clone(&pipeline), clock)?;
     let worker = Worker {
         name,
-        config: tidemill_worker::Config { slots: config.collectors.max(1) },
+        config: tidemill_worker::Config { slots: config.collectors },
         handlers: HashMap::from([(COLLECT.to_owned(), Arc::new(collector) as Arc<dyn Handler>)]),
     };
     let push = Push::new(pipeline, &config);
-    let service = Ingestion { content, scheduling, push, local_sources: config.local_sources };
+    let service = Ingestion { content, scheduling, recipes, push, local_sources: config.local_sources };
     let server = IngestionServiceServer::new(service).max_decoding_message_size(config.max_message_bytes);
     Ok(Part {
         name: "ingestion",
@@ -117,7 +139,7 @@ fn collector(
         fetcher: Fetcher::new(fetch.clone())?,
         fetch,
         limits: config.document.clone(),
-        bounds: Bounds { items: config.batch_documents.clamp(1, 1_000), bytes: config.batch_bytes },
+        bounds: Bounds { items: config.batch_documents, bytes: config.batch_bytes },
         local_sources: config.local_sources,
         clock,
     })

@@ -34,9 +34,8 @@ pub(crate) struct Push {
 impl Push {
     /// Pushes into this pipeline.
     pub(crate) fn new(pipeline: Arc<Pipeline>, config: &Config) -> Self {
-        let bounds = Bounds { items: config.batch_documents.clamp(1, 1_000), bytes: config.batch_bytes };
-        let in_flight = config.batches_in_flight.max(1);
-        Self { pipeline, limits: config.document.clone(), bounds, in_flight }
+        let bounds = Bounds { items: config.batch_documents, bytes: config.batch_bytes };
+        Self { pipeline, limits: config.document.clone(), bounds, in_flight: config.batches_in_flight }
     }
 
     /// Stores one document.

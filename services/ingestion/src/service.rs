@@ -4,6 +4,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tidemill_chassis::{Context, Wire};
 use tidemill_kernel::Fault;
+use tidemill_proto::analysis::v1::CheckRecipeRequest;
+use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
 use tidemill_proto::ingestion::v1::ingestion_service_server::IngestionService;
 use tidemill_proto::ingestion::v1::{
     CreateQueryRequest, CreateQueryResponse, CreateSourceRequest, CreateSourceResponse, DeleteQueryRequest,
@@ -19,7 +21,7 @@ use tidemill_proto::storage::v1::{
     RemoveQueryRequest, RemoveSourceRequest,
 };
 use tidemill_proto::types::v1::{NewTask, Priority, Query, Source};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::collect::{COLLECT, Payload};
 use crate::push::Push;
@@ -37,6 +39,8 @@ const MAX_PARAMETERS: usize = 128 << 10;
 pub(crate) struct Ingestion {
     pub(crate) content: ContentStoreServiceClient<Wire>,
     pub(crate) scheduling: SchedulingServiceClient<Wire>,
+    /// Who knows the recipes; without it they are not checked.
+    pub(crate) recipes: Option<AnalysisServiceClient<Wire>>,
     pub(crate) push: Push,
     pub(crate) local_sources: bool,
 }
@@ -69,6 +73,7 @@ impl IngestionService for Ingestion {
     ) -> Result<Response<CreateQueryResponse>, Status> {
         let context = Context::of(&request);
         let query = checked_query(request.into_inner())?;
+        self.check_recipe(&context, &query).await?;
         let request = context.request(PutQueryRequest { query: Some(query) });
         let query = self.content.clone().put_query(request).await?.into_inner().query;
         Ok(Response::new(CreateQueryResponse { query }))
@@ -162,6 +167,23 @@ impl IngestionService for Ingestion {
         let task = self.scheduling.clone().submit_tasks(request).await?.into_inner().tasks.pop();
         let task_id = task.ok_or_else(|| Status::internal("the scheduler took the task but named no id"))?.id;
         Ok(Response::new(RunSourceResponse { task_id }))
+    }
+}
+
+impl Ingestion {
+    /// Refuses a recipe that there is not, and parameters that it refuses: every match would end as a dead task.
+    async fn check_recipe(&self, context: &Context, query: &Query) -> Result<(), Status> {
+        let Some(recipes) = &self.recipes else { return Ok(()) };
+        let (recipe, parameters) = (query.recipe.clone(), query.parameters.clone());
+        let request = context.request(CheckRecipeRequest { recipe, parameters });
+        match recipes.clone().check_recipe(request).await {
+            Ok(_) => Ok(()),
+            Err(away) if away.code() == Code::Unavailable => Err(Status::unavailable(format!(
+                "the query's recipe cannot be checked now: {}; add the query again in a moment",
+                away.message()
+            ))),
+            Err(refused) => Err(refused),
+        }
     }
 }
 

@@ -1,12 +1,21 @@
 //! Queries and sources.
 
+use std::sync::Arc;
+
+use tidemill_chassis::layers::ServerLimits;
+use tidemill_chassis::{SystemClock, Wire};
+use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
+use tidemill_proto::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use tidemill_proto::ingestion::v1::{
     CreateQueryRequest, CreateSourceRequest, DeleteQueryRequest, ListQueriesRequest, RunSourceRequest,
 };
+use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
+use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::types::v1::{Priority, SourceKind};
 use tonic::Code;
 
 use super::fixture::{Fixture, asked};
+use crate::{Deps, build_checked};
 
 #[tokio::test]
 async fn a_query_gets_its_defaults_and_is_listed_until_it_is_removed() {
@@ -50,6 +59,29 @@ async fn parameters_too_long_for_a_task_are_refused() {
     };
     let status = fixture.client.clone().create_query(asked(request)).await.unwrap_err();
     assert_eq!(tidemill_chassis::fault::from_status(&status).violations[0].field, "parameters");
+}
+
+#[tokio::test]
+async fn without_the_analysis_service_no_query_is_taken_whose_recipe_is_unchecked() {
+    let fixture = Fixture::new().await;
+    let absent = || Wire::absent("scheduling");
+    let deps = Deps {
+        content: fixture.content.clone(),
+        scheduling: SchedulingServiceClient::new(absent()),
+        workers: WorkerServiceClient::new(absent()),
+        clock: Arc::new(SystemClock),
+    };
+    let recipes = AnalysisServiceClient::new(Wire::absent("analysis"));
+    let part = build_checked(fixture.config.clone(), deps, recipes).unwrap();
+    let mut client = IngestionServiceClient::new(part.wire(ServerLimits::default()));
+    let request = CreateQueryRequest { name: "sea".into(), expression: "tide".into(), ..Default::default() };
+    let status = client.create_query(asked(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(
+        status.message().contains("analysis") && status.message().contains("again"),
+        "{}",
+        status.message()
+    );
 }
 
 #[tokio::test]
