@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tidemill_chassis::{Context, Wire};
-use tidemill_kernel::{Clock, ErrorKind, Fault, TenantName};
+use tidemill_kernel::{Clock, ErrorKind, Fault, TenantName, Timestamp};
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
 use tidemill_proto::storage::v1::{GetSourceRequest, SaveCursorRequest};
 use tidemill_proto::time::from_micros;
@@ -77,13 +77,18 @@ fn size(read: &Read) -> usize {
 #[async_trait]
 impl Handler for Collector {
     async fn run(&self, attempt: Attempt) -> Result<Done, Failed> {
-        let report = self.collect(&attempt.task).await.map_err(|error| failed(&error))?;
+        let report = self.collect(&attempt.task).await.map_err(|error| failed(&error, self.clock.now()))?;
         Ok(Done { result: report.encode(), ..Done::default() })
     }
 }
 
-fn failed(error: &Error) -> Failed {
+/// Whether another attempt can help, and not before when, if the feed's server has said so.
+fn failed(error: &Error, now: Timestamp) -> Failed {
     match error {
+        Error::Fetch(fault) if fault.kind().is_transient() => {
+            let not_before = fault.retry_after().map(|wait| now + wait);
+            Failed { not_before, ..Failed::for_now(error.to_string()) }
+        }
         Error::Call(status) => Failed::from_status(status),
         error if error.kind().is_transient() || error.kind() == ErrorKind::Internal => {
             Failed::for_now(error.to_string())

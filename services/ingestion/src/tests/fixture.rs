@@ -5,17 +5,19 @@ use std::sync::{Arc, Mutex};
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::layers::ServerLimits;
 use tidemill_chassis::{Context, SystemClock, Wire};
-use tidemill_kernel::{Clock, TenantName};
+use tidemill_kernel::{Clock, PageRequest, TenantName};
 use tidemill_proto::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use tidemill_proto::ingestion::v1::{CreateQueryRequest, NewDocument};
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
 use tidemill_proto::types::v1::{Query, Task};
-use tidemill_store::MemoryStore;
+use tidemill_store::{ContentStore, MemoryStore};
 use tidemill_worker::{Attempt, Done, Failed, Handler};
 use tonic::Request;
 
+use crate::collect::Collector;
+use crate::feed::fetch::{FetchOptions, Fetcher};
 use crate::pipeline::Pipeline;
 use crate::{Config, Deps, build, collector};
 
@@ -25,6 +27,7 @@ pub(super) struct Fixture {
     pub(super) other: IngestionServiceClient<Wire>,
     pub(super) content: ContentStoreServiceClient<Wire>,
     pub(super) config: Config,
+    pub(super) store: Arc<MemoryStore>,
 }
 
 impl Fixture {
@@ -37,7 +40,7 @@ impl Fixture {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         tidemill_storage::ensure_default_tenant(&*store, &SystemClock, &mut seeded_rng()).await.unwrap();
         let deps = tidemill_storage::Deps {
-            store,
+            store: Arc::clone(&store) as _,
             clock: Arc::clone(&clock),
             rng: Arc::new(Mutex::new(seeded_rng())),
         };
@@ -53,7 +56,15 @@ impl Fixture {
             let part = build(config.clone(), deps).unwrap();
             IngestionServiceClient::new(part.wire(ServerLimits::default()))
         };
-        Self { client: service(), other: service(), content: content.clone(), config: config.clone() }
+        let (client, other) = (service(), service());
+        Self { client, other, content, config, store }
+    }
+
+    /// The URLs of all documents with this word.
+    pub(super) async fn urls(&self, word: &str) -> Vec<String> {
+        let (tenant, page) = (TenantName::DEFAULT.parse().unwrap(), PageRequest::first());
+        let found = self.store.search_documents(&tenant, word, page).await.unwrap().items;
+        found.into_iter().map(|hit| hit.document.url).collect()
     }
 
     /// Makes a standing query through the other instance.
@@ -68,10 +79,21 @@ impl Fixture {
 
     /// Runs a `collect` task for this source; its result as JSON.
     pub(super) async fn collect(&self, source: &str) -> Result<serde_json::Value, Failed> {
+        let fetch = FetchOptions { allow_private: self.config.private_feeds, ..FetchOptions::default() };
+        self.collect_with(source, fetch).await
+    }
+
+    /// The same with these limits for feeds.
+    pub(super) async fn collect_with(
+        &self,
+        source: &str,
+        fetch: FetchOptions,
+    ) -> Result<serde_json::Value, Failed> {
         let workers = WorkerServiceClient::new(Wire::absent("scheduling"));
         let pipeline = Arc::new(Pipeline::new(self.content.clone(), workers, 8));
         let collector =
             collector(&self.config, self.content.clone(), pipeline, Arc::new(SystemClock)).unwrap();
+        let collector = Collector { fetcher: Fetcher::new(fetch.clone()).unwrap(), fetch, ..collector };
         let task = Task {
             tenant: TenantName::DEFAULT.into(),
             payload: format!(r#"{{"source":"{source}"}}"#),

@@ -10,6 +10,9 @@ use url::Url;
 
 use crate::feed::guard::Private;
 
+/// A longer wait says nothing about when to come back.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Why a feed could not be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -156,6 +159,7 @@ impl FetchError {
             return Self::Redirect { url, reason };
         }
         let wait = text(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
+        let wait = wait.map(Duration::from_secs).filter(|wait| *wait <= LONGEST_WAIT);
         let mend = match status {
             401 | 403 => "use an address that is open to everybody",
             404 | 410 => "the feed has gone: correct the address or remove the source",
@@ -163,7 +167,7 @@ impl FetchError {
             408 | 500..=599 => "it is tried again later",
             _ => "check the address in a browser",
         };
-        Self::Status { url, status, retry_after: wait.map(Duration::from_secs), mend }
+        Self::Status { url, status, retry_after: wait, mend }
     }
 
     /// Finds the cause that says most in what the HTTP client gave.
