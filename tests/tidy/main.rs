@@ -6,6 +6,7 @@
 
 mod contracts;
 mod dependencies;
+mod generated;
 mod length;
 mod manifests;
 mod module_docs;

@@ -4,14 +4,20 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cmd::{completion, config, demo, push, query, results, serve, source, status, task, tenant, up};
+use crate::cmd::{
+    completion, config, demo, push, query, recipe, reference, results, serve, source, status, task, tenant,
+    up,
+};
+use crate::exit::CODES;
 
 /// Documents in, matched against standing queries, analysed fairly for many tenants.
 #[derive(Debug, Parser)]
 #[command(
     name = "tidemill",
     version,
-    after_help = "Examples:\n  tidemill demo --dir ~/notes\n  tidemill up\n  tidemill query add rust 'rust AND (async OR \"web server\")'\n  tidemill push articles.jsonl\n  tidemill results --query rust"
+    after_help = format!(
+        "Examples:\n  tidemill demo --dir ~/notes\n  tidemill up\n  tidemill query add rust 'rust AND (async OR \"web server\")'\n  tidemill push articles.jsonl\n  tidemill results --query rust\n\nExit codes:\n{CODES}"
+    )
 )]
 pub(crate) struct Cli {
     /// How a mesh is reached.
@@ -35,7 +41,7 @@ pub(crate) struct Connection {
         value_name = "URL"
     )]
     pub(crate) server: String,
-    /// The API key; not needed in open mode
+    /// The API key; it says the tenant too; not needed in open mode
     #[arg(long, global = true, env = "TIDEMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<String>,
     /// The tenant, in open mode; `default` when not said
@@ -52,7 +58,7 @@ pub(crate) enum Command {
     Serve(serve::Args),
     /// Show the whole mesh at work on a folder of texts
     Demo(demo::Args),
-    /// Push documents from NDJSON and CSV files and from folders
+    /// Push documents from NDJSON and CSV files, from stdin and from folders
     Push(push::Args),
     /// Standing queries
     #[command(subcommand)]
@@ -60,6 +66,9 @@ pub(crate) enum Command {
     /// Sources of documents: folders and feeds
     #[command(subcommand)]
     Source(source::Action),
+    /// The named analyses that a query can ask for
+    #[command(subcommand)]
+    Recipe(recipe::Action),
     /// What the queries selected, with the analyses
     Results(results::Args),
     /// Tasks of the queue
@@ -75,6 +84,9 @@ pub(crate) enum Command {
     Config(config::Action),
     /// Print the completion script for a shell
     Completion(completion::Args),
+    /// Print the reference pages in Markdown
+    #[command(subcommand, hide = true)]
+    Reference(reference::Action),
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use tidemill_chassis::context::TENANT;
+use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
 use tidemill_proto::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::storage::v1::result_service_client::ResultServiceClient;
@@ -15,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::cli::Connection;
+use crate::exit::Failure;
 
 /// The largest message taken in or sent.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -33,26 +35,21 @@ impl Client {
     /// Connects, or says that nobody answers there.
     pub(crate) async fn connect(connection: &Connection) -> Result<Self> {
         let credentials = Credentials::new(connection)?;
-        let url = match connection.server.contains("://") {
-            true => connection.server.clone(),
-            false => format!("http://{}", connection.server),
-        };
-        if url.starts_with("https://") {
-            bail!(
-                "--server {url}: this build calls a mesh without TLS; use http:// and a proxy that ends TLS"
-            );
-        }
+        let url = url(&connection.server)?;
+        let wrong =
+            |_| Failure::refused(format!("--server {url} is not a URL; write it as http://HOST:PORT"));
         let endpoint = Endpoint::from_shared(url.clone())
-            .with_context(|| format!("--server {url} is not a URL; write it as http://HOST:PORT"))?
+            .map_err(wrong)?
             .connect_timeout(Duration::from_secs(5))
             .tcp_nodelay(true)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
-        let Ok(channel) = endpoint.connect().await else {
-            bail!(
-                "no mesh answers at {url}; start one with `tidemill up`, or name another by --server or TIDEMILL_SERVER"
-            );
-        };
+        let channel = endpoint.connect().await.map_err(|fault| {
+            let why = root(&fault);
+            Failure::unreachable(format!(
+                "no mesh answers at {url}: {why}; start one with `tidemill up`, or name another by --server or TIDEMILL_SERVER"
+            ))
+        })?;
         let identity = format!("{:?} {:?}", connection.tenant, connection.key);
         Ok(Self { calls: InterceptedService::new(channel, credentials), identity })
     }
@@ -67,6 +64,11 @@ impl Client {
         IngestionServiceClient::new(self.calls.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// Recipes.
+    pub(crate) fn analysis(&self) -> AnalysisServiceClient<Calls> {
+        AnalysisServiceClient::new(self.calls.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// The queue.
@@ -93,15 +95,47 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    fn new(connection: &Connection) -> Result<Self> {
-        let key = connection.key.as_deref().map(str::trim).filter(|key| !key.is_empty());
-        let authorization = key.map(|key| format!("Bearer {key}").parse::<MetadataValue<Ascii>>());
-        let tenant = connection.tenant.as_deref().map(str::parse::<MetadataValue<Ascii>>);
-        Ok(Self {
-            authorization: authorization.transpose().context("--key has characters that no key has")?,
-            tenant: tenant.transpose().context("--tenant has characters that no tenant's name has")?,
-        })
+    fn new(connection: &Connection) -> Result<Self, Failure> {
+        let filled = |text: &Option<String>| {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let (key, tenant) = (filled(&connection.key), filled(&connection.tenant));
+        if let (Some(_), Some(tenant)) = (&key, &tenant) {
+            return Err(Failure::refused(format!(
+                "a key belongs to one tenant, so the tenant {tenant} cannot be named beside it; leave out --tenant \
+                 (TIDEMILL_TENANT) or --key (TIDEMILL_KEY)"
+            )));
+        }
+        let header = |text: Option<String>, what: &str| {
+            let value = text.map(|text| text.parse::<MetadataValue<Ascii>>()).transpose();
+            value.map_err(|_| Failure::refused(format!("{what} has characters that none has; check it")))
+        };
+        let authorization = header(key.map(|key| format!("Bearer {key}")), "--key")?;
+        Ok(Self { authorization, tenant: header(tenant, "--tenant")? })
     }
+}
+
+/// The address as a URL that this build can call.
+fn url(server: &str) -> Result<String, Failure> {
+    match server.split_once("://") {
+        None => Ok(format!("http://{server}")),
+        Some(("http", _)) => Ok(server.to_owned()),
+        Some(("https", _)) => Err(Failure::refused(format!(
+            "--server {server}: this build calls a mesh without TLS; use http:// and a proxy that ends TLS"
+        ))),
+        Some(_) => Err(Failure::refused(format!(
+            "--server {server} is not a mesh's URL; write it as http://HOST:PORT"
+        ))),
+    }
+}
+
+/// The last cause: what the system said.
+fn root(fault: &dyn std::error::Error) -> String {
+    let mut cause = fault;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 impl Interceptor for Credentials {
@@ -113,5 +147,31 @@ impl Interceptor for Credentials {
             request.metadata_mut().insert(TENANT, tenant.clone());
         }
         Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(key: Option<&str>, tenant: Option<&str>) -> Connection {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Connection { server: String::new(), key: text(key), tenant: text(tenant) }
+    }
+
+    #[test]
+    fn a_tenant_beside_a_key_is_refused_and_an_empty_one_is_none() {
+        let of = |key, tenant| Credentials::new(&connection(key, tenant));
+        assert!(of(Some("tm_a"), Some("acme")).unwrap_err().to_string().contains("acme"));
+        assert!(of(Some("tm_a"), Some(" ")).unwrap().tenant.is_none());
+        assert!(of(None, Some("acme")).unwrap().tenant.is_some());
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_http_and_other_schemes_are_refused() {
+        assert_eq!(url("localhost:1").unwrap(), "http://localhost:1");
+        assert_eq!(url("http://a:1").unwrap(), "http://a:1");
+        assert!(url("https://a").unwrap_err().to_string().contains("TLS"));
+        assert!(url("ftp://a").is_err());
     }
 }

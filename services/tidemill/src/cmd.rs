@@ -6,6 +6,8 @@ pub(crate) mod demo;
 pub(crate) mod label;
 pub(crate) mod push;
 pub(crate) mod query;
+pub(crate) mod recipe;
+pub(crate) mod reference;
 pub(crate) mod results;
 pub(crate) mod serve;
 pub(crate) mod source;
@@ -18,31 +20,32 @@ use anyhow::Result;
 
 use crate::cli::{Cli, Command};
 use crate::client::Client;
-use crate::exit::Exit;
+use crate::exit::{self, Exit, Hint};
 
 /// Does what the command line says.
 pub(crate) async fn run(cli: Cli) -> Result<Exit> {
-    match cli.command {
-        Command::Up(args) => return Box::pin(up::run(args)).await,
-        Command::Serve(args) => return Box::pin(serve::run(args)).await,
-        Command::Demo(args) => return Box::pin(demo::run(args)).await,
-        Command::Config(action) => return config::run(action),
-        Command::Completion(args) => return completion::run(&args),
-        _ => {}
-    }
-    let client = Client::connect(&cli.connection).await?;
-    match cli.command {
-        Command::Push(args) => Box::pin(push::run(args, &client)).await,
-        Command::Query(action) => query::run(action, &client).await,
-        Command::Source(action) => Box::pin(source::run(action, &client)).await,
-        Command::Results(args) => results::run(args, &client).await,
-        Command::Task(action) => task::run(action, &client).await,
-        Command::Tenant(action) => tenant::run(action, &client).await,
-        Command::Status(args) => status::run(&args, &client).await,
-        Command::Up(_)
-        | Command::Serve(_)
-        | Command::Demo(_)
-        | Command::Config(_)
-        | Command::Completion(_) => Ok(Exit::Done),
-    }
+    let Cli { connection, command } = cli;
+    let connect = || Client::connect(&connection);
+    let done = match command {
+        Command::Up(args) => Box::pin(up::run(args)).await,
+        Command::Serve(args) => Box::pin(serve::run(args)).await,
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Push(args) => Box::pin(push::run(args, &connect().await?)).await,
+        Command::Query(action) => query::run(action, &connect().await?).await,
+        Command::Source(action) => Box::pin(source::run(action, &connect().await?)).await,
+        Command::Recipe(action) => recipe::run(action, &connect().await?).await,
+        Command::Results(args) => results::run(args, &connect().await?).await,
+        Command::Task(action) => task::run(action, &connect().await?).await,
+        Command::Tenant(action) => tenant::run(action, &connect().await?).await,
+        Command::Status(args) => status::run(&args, &connect().await?).await,
+        Command::Config(action) => config::run(action),
+        Command::Completion(args) => completion::run(&args),
+        Command::Reference(action) => reference::run(&action),
+    };
+    done.map_err(|fault| match connection.key {
+        None if exit::wants_key(&fault) => {
+            fault.context(Hint("give the key by --key or TIDEMILL_KEY".to_owned()))
+        }
+        _ => fault,
+    })
 }

@@ -1,5 +1,7 @@
 //! How a command ends: the exit code, and a failure told to a person: the fault, the fields, the mend.
 
+use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -7,15 +9,27 @@ use tidemill_chassis::fault;
 use tidemill_kernel::ErrorKind;
 use tonic::Status;
 
-/// How a command ended that did not fail.
+/// The exit codes as `--help` and the reference page tell them.
+pub(crate) const CODES: &str = "\
+  0    done
+  1    failed; stderr says why
+  2    a part of the input was refused and the rest done, or the command line is wrong
+  3    no mesh answers, or it went away; the same command may succeed later
+  130  stopped by Ctrl-C";
+
+/// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Everything was done.
     Done,
-    /// A part of the input was refused, and said so on stderr.
-    Refused,
     /// Something did not succeed, and said so on stderr.
     Failed,
+    /// A part of the input was refused, and said so on stderr.
+    Refused,
+    /// No mesh answers, or it went away.
+    Unreachable,
+    /// Ctrl-C.
+    Interrupted,
 }
 
 impl Exit {
@@ -25,13 +39,52 @@ impl Exit {
             Self::Done => ExitCode::SUCCESS,
             Self::Failed => ExitCode::FAILURE,
             Self::Refused => ExitCode::from(2),
+            Self::Unreachable => ExitCode::from(3),
+            Self::Interrupted => ExitCode::from(130),
         }
+    }
+}
+
+/// A failure that this program found by itself, with how the command is to end.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    text: String,
+    exit: Exit,
+}
+
+impl Failure {
+    /// What the caller gave is wrong.
+    pub(crate) fn refused(text: impl Into<String>) -> Self {
+        Self { text: text.into(), exit: Exit::Refused }
+    }
+
+    /// No mesh answers.
+    pub(crate) fn unreachable(text: impl Into<String>) -> Self {
+        Self { text: text.into(), exit: Exit::Unreachable }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Failure {}
+
+/// What to do about a failure, as its context: told on a line of its own after everything else.
+#[derive(Debug)]
+pub(crate) struct Hint(pub(crate) String);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
 /// Says what went wrong on stderr. Output that nobody reads any more is no failure.
 pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
-    let broken = |cause: &(dyn std::error::Error + 'static)| {
+    let broken = |cause: &(dyn Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|fault| fault.kind() == io::ErrorKind::BrokenPipe)
     };
     if failure.chain().any(broken) {
@@ -45,25 +98,64 @@ pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
 
 /// The failure in words, and how the command ends.
 fn explain(failure: &anyhow::Error) -> (String, Exit) {
-    let Some(status) = failure.chain().find_map(|cause| cause.downcast_ref::<Status>()) else {
-        return (chain(failure), Exit::Failed);
+    let (mut text, exit) = match failure.chain().find_map(|cause| cause.downcast_ref::<Status>()) {
+        Some(status) => (words(status), after(status)),
+        None => {
+            let exit = failure.downcast_ref::<Failure>().map_or(Exit::Failed, |own| own.exit);
+            (chain(failure), exit)
+        }
     };
-    let text = words(status);
-    let refused = fault::from_status(status).kind == ErrorKind::Invalid;
-    (text, if refused { Exit::Refused } else { Exit::Failed })
+    if let Some(Hint(hint)) = failure.downcast_ref::<Hint>() {
+        text.push_str("\n  ");
+        text.push_str(hint);
+    }
+    (text, exit)
 }
 
 /// The failure and its causes, but for those that the text has said already.
 pub(crate) fn chain(failure: &anyhow::Error) -> String {
-    failure.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
-        "" => cause,
-        said if said.contains(&cause) => text,
-        said => format!("{said}: {cause}"),
+    // Commands say what they read; a bare fault of the system comes from writing what they print.
+    if failure.is::<io::Error>() && failure.chain().count() == 1 {
+        return format!("cannot write the output: {failure}");
+    }
+    let causes = failure.chain().map(ToString::to_string);
+    let hint = failure.downcast_ref::<Hint>().map(|hint| hint.0.as_str());
+    causes.filter(|cause| Some(cause.as_str()) != hint).fold(String::new(), |text, cause| {
+        match text.as_str() {
+            "" => cause,
+            said if said.contains(&cause) => text,
+            said => format!("{said}: {cause}"),
+        }
     })
+}
+
+/// How a command ends that the mesh answered so.
+fn after(status: &Status) -> Exit {
+    match fault::from_status(status).kind {
+        _ if is_lost(status) => Exit::Unreachable,
+        ErrorKind::Invalid => Exit::Refused,
+        ErrorKind::Unavailable => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}
+
+/// Whether the mesh does not know who calls.
+pub(crate) fn wants_key(failure: &anyhow::Error) -> bool {
+    let status = failure.chain().find_map(|cause| cause.downcast_ref::<Status>());
+    status.is_some_and(|status| fault::from_status(status).kind == ErrorKind::Unauthenticated)
+}
+
+/// Whether the connection broke: an answer of the mesh has no cause on this side.
+fn is_lost(status: &Status) -> bool {
+    status.source().is_some()
 }
 
 /// A status in words: its message, then each field at fault on a line of its own.
 pub(crate) fn words(status: &Status) -> String {
+    if is_lost(status) {
+        return "the mesh went away, or the way to it broke; see that it runs (`tidemill up` starts one)"
+            .to_owned();
+    }
     let fault = fault::from_status(status);
     let mut text = fault.message;
     for violation in fault.violations {
@@ -76,16 +168,15 @@ pub(crate) fn words(status: &Status) -> String {
     if let Some(wait) = fault.retry_after {
         text.push_str(&format!("\n  try again in {:.1} s", wait.as_secs_f64()));
     }
-    match fault.kind {
-        ErrorKind::Unavailable => text.push_str("\n  is the mesh still running? `tidemill up` starts one"),
-        ErrorKind::Unauthenticated => text.push_str("\n  give the key by --key or TIDEMILL_KEY"),
-        _ => {}
+    if fault.kind == ErrorKind::Unavailable {
+        text.push_str("\n  is the mesh still running? `tidemill up` starts one");
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context;
     use tidemill_chassis::FaultExt;
     use tidemill_kernel::Fault;
 
@@ -105,5 +196,29 @@ mod tests {
         assert_eq!(explain(&failure), ("cannot save: no room".to_owned(), Exit::Failed));
         let twice = anyhow::anyhow!("in use").context("cannot listen: in use; stop the other");
         assert_eq!(chain(&twice), "cannot listen: in use; stop the other");
+    }
+
+    #[test]
+    fn a_hint_stands_last_and_is_said_once() {
+        let status = Err::<(), _>(Status::not_found("there is no query `a`"));
+        let failure = status.context(Hint("list them".to_owned())).unwrap_err();
+        assert_eq!(explain(&failure), ("there is no query `a`\n  list them".to_owned(), Exit::Failed));
+        let own = Err::<(), _>(Failure::refused("no")).context(Hint("do it".to_owned())).unwrap_err();
+        assert_eq!(explain(&own), ("no\n  do it".to_owned(), Exit::Refused));
+    }
+
+    #[test]
+    fn a_broken_connection_ends_with_three_and_without_its_protocols_words() {
+        let cause = io::Error::new(io::ErrorKind::ConnectionReset, "h2 protocol error");
+        let (text, exit) = explain(&anyhow::Error::new(Status::from_error(Box::new(cause))));
+        assert!(exit == Exit::Unreachable && !text.contains("h2"), "{text}");
+        let (_, exit) = explain(&anyhow::Error::new(Status::unavailable("busy")));
+        assert_eq!(exit, Exit::Unreachable);
+    }
+
+    #[test]
+    fn output_that_cannot_be_written_is_said_to_be_that() {
+        let failure = anyhow::Error::new(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(chain(&failure).starts_with("cannot write the output: "), "{failure}");
     }
 }

@@ -3,6 +3,7 @@
 mod report;
 mod script;
 
+use std::iter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tidemill_chassis::{server, telemetry};
 use tidemill_proto::scheduling::v1::{QueueState, WatchQueueRequest};
 use tokio::net::TcpListener;
 
-use super::push::{self, Tally};
+use super::push::{self, Tally, Voice};
 use crate::cli::Connection;
 use crate::client::Client;
 use crate::compose::{self, Ports};
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
+
+/// The most faults of the folder that are said.
+const FAULTS: usize = 20;
 
 /// What was seen of one tenant.
 pub(crate) struct Seen {
@@ -101,8 +105,11 @@ async fn show(args: &Args, url: &str) -> Result<Exit> {
         clients.push((tenant, client));
     }
     let begin = Instant::now();
-    let bar = push::counter("documents");
-    let pushes = clients.iter().map(|(_, client)| push_folder(args, client, &bar));
+    let bar = push::counter("documents pushed");
+    // All read the same folder: one says what is wrong in it.
+    let voices =
+        iter::once(Voice::new(bar.clone(), FAULTS)).chain(iter::repeat_with(|| Voice::mute(bar.clone())));
+    let pushes = clients.iter().zip(voices).map(|((_, client), voice)| push_folder(args, client, voice));
     let tallies = futures::future::try_join_all(pushes).await?;
     bar.finish_and_clear();
     let push = begin.elapsed();
@@ -124,8 +131,12 @@ async fn show(args: &Args, url: &str) -> Result<Exit> {
     Ok(if seen.iter().any(|seen| seen.tally.refused > 0) { Exit::Refused } else { Exit::Done })
 }
 
-async fn push_folder(args: &Args, client: &Client, bar: &ProgressBar) -> Result<Tally> {
-    push::send(client, bar.clone(), push::folder(&args.dir, "demo")?, |_| {}).await
+async fn push_folder(args: &Args, client: &Client, voice: Voice) -> Result<Tally> {
+    let tally = push::send(client, voice.clone(), push::folder(&args.dir, "demo")?, |_| {}).await?;
+    if let Some(rest) = voice.rest() {
+        voice.bar().suspend(|| output::note(&format!("and {rest} more")));
+    }
+    Ok(tally)
 }
 
 /// The tenant's queue, once nothing waits or runs any more.

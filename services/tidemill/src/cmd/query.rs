@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
+use pbjson_types::Struct;
 use tidemill_proto::ingestion::v1::{CreateQueryRequest, DeleteQueryRequest, ListQueriesRequest};
 use tidemill_proto::types::v1::Query;
 
 use super::label::{self, Priority};
+use super::recipe;
 use crate::client::Client;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure, Hint};
 use crate::output::{self, Table};
 
 /// What to do with them.
@@ -36,16 +38,16 @@ pub(crate) enum Action {
 /// A new query.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
-    /// Its name: 1 to 63 of a-z 0-9 - _ .
+    /// Its name: 1 to 63 of a-z, 0-9, dot, dash and underscore
     name: String,
     /// Words, "phrases", prefix*, title: and source:, AND OR NOT, parentheses
     #[arg(allow_hyphen_values = true)]
     expression: String,
-    /// The recipe that analyses every match
-    #[arg(long, default_value = "brief")]
+    /// The recipe that analyses every match; `tidemill recipe list` tells which there are
+    #[arg(long, default_value = "brief", value_name = "NAME")]
     recipe: String,
     /// The priority of those analyses
-    #[arg(long, value_enum, default_value = "normal")]
+    #[arg(long, value_enum, default_value = "normal", value_name = "PRIORITY")]
     priority: Priority,
     /// What the recipe takes besides, as a JSON object
     #[arg(long, value_name = "JSON")]
@@ -62,27 +64,42 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
         Action::List { json: true } => output::json_lines(&all(client).await?)?,
         Action::List { json: false } => table(all(client).await?).print()?,
         Action::Remove { name } => {
-            client.ingestion().delete_query(DeleteQueryRequest { name: name.clone() }).await?;
+            let request = DeleteQueryRequest { name: name.clone() };
+            client.ingestion().delete_query(request).await.with_context(which)?;
             output::line(&format!("removed {name}"))?;
         }
     }
     Ok(Exit::Done)
 }
 
+/// What to do when there is no such query.
+pub(crate) fn which() -> Hint {
+    Hint("`tidemill query list` shows the queries of this tenant".to_owned())
+}
+
 async fn add(new: Add, client: &Client) -> Result<()> {
-    let parameters = new.parameters.as_deref().map(serde_json::from_str);
+    let parameters = new.parameters.as_deref().map(parameters).transpose()?;
+    recipe::check(&new.recipe, client).await?;
     let request = CreateQueryRequest {
         name: new.name,
         expression: new.expression,
         recipe: new.recipe,
         priority: new.priority.into(),
-        parameters: parameters.transpose().context("--parameters must be a JSON object")?,
+        parameters,
     };
     let query = client.ingestion().create_query(request).await?.into_inner().query.unwrap_or_default();
     if new.json {
         return output::json_lines(&[query]);
     }
     output::line(&format!("{}: {} → {}", query.name, query.expression, query.recipe))
+}
+
+fn parameters(text: &str) -> Result<Struct, Failure> {
+    serde_json::from_str(text).map_err(|fault| {
+        Failure::refused(format!(
+            "--parameters is not a JSON object: {fault}; write it as '{{\"labels\": [\"news\", \"opinion\"]}}'"
+        ))
+    })
 }
 
 /// All queries, page by page.

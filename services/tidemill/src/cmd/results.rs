@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tidemill_proto::storage::v1::{ExportResultsRequest, ListResultsRequest};
 use tidemill_proto::types::v1;
 
+use super::query;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -42,6 +43,8 @@ pub(crate) async fn run(args: Args, client: &Client) -> Result<Exit> {
         results.iter().try_for_each(|result| write(&mut out, result))?;
         if results.is_empty() {
             output::note("no results yet; add queries first, then push documents");
+        } else if results.iter().any(|result| result.analysis.is_none()) {
+            output::note("an analysis that is not there yet waits or failed: `tidemill task list` tells");
         }
     }
     Ok(Exit::Done)
@@ -50,11 +53,16 @@ pub(crate) async fn run(args: Args, client: &Client) -> Result<Exit> {
 /// The first results of a query.
 pub(crate) async fn best(client: &Client, query: String, limit: i32) -> Result<Vec<v1::Result>> {
     let request = ListResultsRequest { query, page_size: limit, page_token: String::new() };
-    Ok(client.results().list_results(request).await?.into_inner().results)
+    Ok(client.results().list_results(request).await.with_context(query::which)?.into_inner().results)
 }
 
 async fn export(query: String, client: &Client) -> Result<()> {
-    let mut stream = client.results().export_results(ExportResultsRequest { query }).await?.into_inner();
+    let mut stream = client
+        .results()
+        .export_results(ExportResultsRequest { query })
+        .await
+        .with_context(query::which)?
+        .into_inner();
     while let Some(item) = stream.message().await? {
         output::json(&mut io::stdout().lock(), &item.result.unwrap_or_default())?;
     }
@@ -70,7 +78,7 @@ pub(crate) fn write(out: &mut impl Write, result: &v1::Result) -> Result<()> {
         writeln!(out, "      {}", output::one_line(place))?;
     }
     let Some(analysis) = &result.analysis else {
-        writeln!(out, "      (its analysis waits)")?;
+        writeln!(out, "      (no analysis yet)")?;
         return Ok(());
     };
     let fields = serde_json::to_value(&analysis.output)?;

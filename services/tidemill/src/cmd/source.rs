@@ -1,12 +1,12 @@
 //! `tidemill source`: folders and feeds.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use indicatif::ProgressBar;
+use serde::Deserialize;
 use tidemill_proto::ingestion::v1::{
     CreateSourceRequest, DeleteSourceRequest, ListSourcesRequest, RunSourceRequest,
 };
@@ -15,7 +15,7 @@ use tidemill_proto::types::v1::{Source, SourceKind, Task, TaskState};
 
 use super::label;
 use crate::client::Client;
-use crate::exit::Exit;
+use crate::exit::{Exit, Hint};
 use crate::output::{self, Table};
 
 /// What to do with them.
@@ -53,7 +53,7 @@ pub(crate) enum Action {
 /// A new source.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
-    /// Its name: 1 to 63 of a-z 0-9 - _ .
+    /// Its name: 1 to 63 of a-z, 0-9, dot, dash and underscore
     name: String,
     #[command(flatten)]
     location: Location,
@@ -80,7 +80,8 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
         Action::Add(new) => add(new, client).await?,
         Action::List { json } => list(json, client).await?,
         Action::Remove { name } => {
-            client.ingestion().delete_source(DeleteSourceRequest { name: name.clone() }).await?;
+            let request = DeleteSourceRequest { name: name.clone() };
+            client.ingestion().delete_source(request).await.with_context(which)?;
             output::line(&format!("removed {name}"))?;
         }
         Action::Run { name, json } => return run_once(name, json, client).await,
@@ -102,10 +103,26 @@ async fn add(new: Add, client: &Client) -> Result<()> {
     output::line(&format!("{}: {} {}", source.name, label::source_kind(source.kind), source.location))
 }
 
-/// The path from the root: the mesh may run in another folder.
+/// What to do when there is no such source.
+fn which() -> Hint {
+    Hint("`tidemill source list` shows the sources of this tenant".to_owned())
+}
+
+/// The path from the root: the mesh may run in another folder, or on another machine that has it.
 fn absolute(path: &Path) -> Result<String> {
-    let path = std::path::absolute(path).with_context(|| format!("the path {} is wrong", path.display()))?;
-    Ok(path.to_str().with_context(|| format!("the path {} is not UTF-8", path.display()))?.to_owned())
+    let full = match path.canonicalize() {
+        Ok(full) => full,
+        Err(_) => {
+            let full =
+                std::path::absolute(path).with_context(|| format!("the path {} is wrong", path.display()))?;
+            output::note(&format!("{} is not there now; it must be when the source runs", full.display()));
+            full
+        }
+    };
+    Ok(full
+        .to_str()
+        .with_context(|| format!("the path {} is not UTF-8; rename it", path.display()))?
+        .to_owned())
 }
 
 async fn list(json: bool, client: &Client) -> Result<()> {
@@ -131,30 +148,26 @@ async fn list(json: bool, client: &Client) -> Result<()> {
 }
 
 async fn run_once(name: String, json: bool, client: &Client) -> Result<Exit> {
-    let id =
-        client.ingestion().run_source(RunSourceRequest { name: name.clone() }).await?.into_inner().task_id;
+    let request = RunSourceRequest { name: name.clone() };
+    let id = client.ingestion().run_source(request).await.with_context(which)?.into_inner().task_id;
     let spinner = ProgressBar::new_spinner().with_message(format!("reading {name} (task {id})"));
     spinner.enable_steady_tick(Duration::from_millis(120));
     let task = finished(&id, client).await;
     spinner.finish_and_clear();
     let task = task?;
-    let done = task.state == i32::from(TaskState::Succeeded);
     if json {
         output::json_lines(std::slice::from_ref(&task))?;
-    } else if done {
-        report(&task)?;
     }
-    if !done {
-        output::note(&format!("{name}: the run is {}: {}", label::state(task.state), task.error));
+    if task.state != i32::from(TaskState::Succeeded) {
+        let why = output::one_line(&task.error);
+        output::note(&format!("{name}: the run is {}: {why}", label::state(task.state)));
         return Ok(Exit::Failed);
     }
-    Ok(if skipped(&task) { Exit::Refused } else { Exit::Done })
-}
-
-/// Whether the run left something out.
-fn skipped(task: &Task) -> bool {
-    let report: serde_json::Value = serde_json::from_str(&task.result).unwrap_or_default();
-    report["skipped_total"].as_u64().is_some_and(|count| count > 0)
+    let report: Report = serde_json::from_str(&task.result).context("the run's report cannot be read")?;
+    if !json {
+        print(&name, &report)?;
+    }
+    Ok(if report.skipped_total > 0 { Exit::Refused } else { Exit::Done })
 }
 
 /// The task once it has ended.
@@ -170,25 +183,37 @@ async fn finished(id: &str, client: &Client) -> Result<Task> {
     }
 }
 
-/// The counts on one line, then each thing that was skipped.
-fn report(task: &Task) -> Result<()> {
-    let mut out = io::stdout().lock();
-    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(&task.result) else {
-        return Ok(writeln!(out, "{}", output::one_line(&task.result))?);
-    };
-    let counts = fields.iter().filter(|(_, value)| !value.is_array() && !value.is_object());
-    let counts = counts.map(|(name, value)| {
-        format!("{name} {}", output::one_line(value.as_str().unwrap_or(&value.to_string())))
-    });
-    writeln!(out, "{}", counts.collect::<Vec<_>>().join("   "))?;
-    for (name, value) in &fields {
-        for item in value.as_array().into_iter().flatten() {
-            let text = match (item["what"].as_str(), item["why"].as_str()) {
-                (Some(what), Some(why)) => format!("{what}: {why}"),
-                _ => item.to_string(),
-            };
-            writeln!(out, "{name}: {}", output::one_line(&text))?;
-        }
+/// What a run says about itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Report {
+    stored: u64,
+    duplicates: u64,
+    matches: u64,
+    not_modified: bool,
+    skipped_total: u64,
+    skipped: Vec<Skipped>,
+}
+
+/// What was left out.
+#[derive(Debug, Deserialize)]
+struct Skipped {
+    what: String,
+    why: String,
+}
+
+/// The counts on stdout, each thing that was skipped on stderr.
+fn print(name: &str, report: &Report) -> Result<()> {
+    for Skipped { what, why } in &report.skipped {
+        output::note(&output::one_line(&format!("{}: {why}", what.trim())));
     }
-    Ok(())
+    let shown = u64::try_from(report.skipped.len()).unwrap_or(u64::MAX);
+    if report.skipped_total > shown {
+        output::note(&format!("and {} more", report.skipped_total - shown));
+    }
+    let Report { stored, duplicates, matches, skipped_total, .. } = report;
+    let same = if report.not_modified { " (not modified since the last run)" } else { "" };
+    output::line(&format!(
+        "{name}: {stored} stored, {duplicates} known already, {matches} matches, {skipped_total} refused{same}"
+    ))
 }

@@ -2,14 +2,14 @@
 
 use std::io::{self, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
 use tidemill_proto::scheduling::v1::{CancelTaskRequest, GetTaskRequest, ListTasksRequest, RetryTaskRequest};
 use tidemill_proto::types::v1::Task;
 
 use super::label::{self, State};
 use crate::client::Client;
-use crate::exit::Exit;
+use crate::exit::{Exit, Hint};
 use crate::output::{self, Table};
 
 /// What to do with them.
@@ -65,13 +65,13 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
             return Ok(Exit::Done);
         }
         Action::Show(One { id, json }) => {
-            (queue.get_task(GetTaskRequest { id }).await?.into_inner().task, json)
+            (queue.get_task(GetTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
         }
         Action::Cancel(One { id, json }) => {
-            (queue.cancel_task(CancelTaskRequest { id }).await?.into_inner().task, json)
+            (queue.cancel_task(CancelTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
         }
         Action::Retry(One { id, json }) => {
-            (queue.retry_task(RetryTaskRequest { id }).await?.into_inner().task, json)
+            (queue.retry_task(RetryTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
         }
     };
     let task = task.unwrap_or_default();
@@ -81,6 +81,11 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
         show(&task)?
     }
     Ok(Exit::Done)
+}
+
+/// What to do when there is no such task, or not in the state that is needed.
+fn which() -> Hint {
+    Hint("`tidemill task list` shows the tasks of this tenant with their states".to_owned())
 }
 
 async fn list(args: List, client: &Client) -> Result<()> {

@@ -1,13 +1,16 @@
 //! `tidemill tenant`: tenants, for operators.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
-use tidemill_proto::storage::v1::{CreateTenantRequest, ListTenantsRequest};
+use tidemill_proto::storage::v1::{CreateKeyRequest, CreateTenantRequest, ListTenantsRequest};
 
 use super::label::{self, Tier};
 use crate::client::Client;
-use crate::exit::Exit;
+use crate::exit::{Exit, Hint};
 use crate::output::{self, Table};
+
+/// Said beside every new key.
+const ONCE: &str = "the key is shown only now; only its hash is stored";
 
 /// What to do with them.
 #[derive(Debug, Subcommand)]
@@ -15,11 +18,25 @@ pub(crate) enum Action {
     /// Add a tenant and print its first key
     #[command(after_help = "Example:\n  tidemill tenant add acme --tier pro")]
     Add {
-        /// Its name: 1 to 63 of a-z 0-9 -
+        /// Its name: 1 to 63 of a-z, 0-9 and dash
         name: String,
         /// Its class, which sets its weight
         #[arg(long, value_enum, default_value = "free")]
         tier: Tier,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make one more key for a tenant and print it
+    #[command(
+        after_help = "Example:\n  tidemill tenant key acme\n\nWhere the operator's key is lost: start the mesh on a loopback address without gateway.auth = \"key\", make one by\n  tidemill tenant key default --operator"
+    )]
+    Key {
+        /// The tenant's name
+        name: String,
+        /// A key that may also do what operators do
+        #[arg(long)]
+        operator: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -37,6 +54,7 @@ pub(crate) enum Action {
 pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
     match action {
         Action::Add { name, tier, json } => add(name, tier, json, client).await?,
+        Action::Key { name, operator, json } => key(name, operator, json, client).await?,
         Action::List { json } => list(json, client).await?,
     }
     Ok(Exit::Done)
@@ -50,10 +68,28 @@ async fn add(name: String, tier: Tier, json: bool, client: &Client) -> Result<()
     }
     let tenant = answer.tenant.unwrap_or_default();
     if answer.key.is_empty() {
-        return output::line(&format!("{} exists already ({})", tenant.name, label::tier(tenant.tier)));
+        let (name, tier) = (tenant.name, label::tier(tenant.tier));
+        return output::line(&format!(
+            "{name} exists already ({tier}); `tidemill tenant key {name}` makes another key"
+        ));
     }
-    output::note("the key is shown only now; only its hash is stored");
+    output::note(ONCE);
     output::line(&format!("{} ({}): {}", tenant.name, label::tier(tenant.tier), answer.key))
+}
+
+async fn key(name: String, operator: bool, json: bool, client: &Client) -> Result<()> {
+    let request = CreateKeyRequest { tenant: name.clone(), operator };
+    let answer = client.tenants().create_key(request).await.with_context(which)?.into_inner();
+    if json {
+        return output::json_lines(&[answer]);
+    }
+    output::note(ONCE);
+    output::line(&format!("{name}: {}", answer.key))
+}
+
+/// What to do when there is no such tenant.
+fn which() -> Hint {
+    Hint("`tidemill tenant list` shows the tenants".to_owned())
 }
 
 async fn list(json: bool, client: &Client) -> Result<()> {

@@ -5,10 +5,11 @@
 //! of these begins anew. Losing it costs time, nothing else: what is known already is not stored twice.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sha2::{Digest, Sha256};
 use tidemill_ingestion::reader::Position;
 
@@ -23,14 +24,22 @@ pub(crate) struct Checkpoint {
     position: Position,
     size: u64,
     saved: Instant,
+    /// Whether the position is newer than what is saved.
+    moved: bool,
+}
+
+/// What was reached outlives a push that is cut off or stopped.
+impl Drop for Checkpoint {
+    fn drop(&mut self) {
+        self.save();
+    }
 }
 
 impl Checkpoint {
     /// The checkpoint of this file under these circumstances; at its beginning when there is none.
-    pub(crate) fn open(path: &Path, circumstances: &[&str]) -> Result<Self> {
-        let of = "cannot be read; check the path and its permissions";
-        let full = path.canonicalize().context(of)?;
-        let about = fs::metadata(&full).context(of)?;
+    pub(crate) fn open(path: &Path, circumstances: &[&str]) -> io::Result<Self> {
+        let full = path.canonicalize()?;
+        let about = fs::metadata(&full)?;
         let mut hash = Sha256::new();
         let identity = format!("{full:?} {} {:?}", about.len(), about.modified().ok());
         for text in circumstances.iter().copied().chain([identity.as_str()]) {
@@ -46,7 +55,7 @@ impl Checkpoint {
         let text = file.as_ref().and_then(|file| fs::read(file).ok());
         let position = text.and_then(|text| serde_json::from_slice::<Position>(&text).ok());
         let position = position.filter(|position| position.offset <= size).unwrap_or(Position::START);
-        Self { file, position, size, saved: Instant::now() }
+        Self { file, position, size, saved: Instant::now(), moved: false }
     }
 
     /// Where to go on.
@@ -61,16 +70,17 @@ impl Checkpoint {
 
     /// Everything before this place is safe.
     pub(crate) fn reached(&mut self, position: Position) {
-        self.position = position;
+        (self.position, self.moved) = (position, true);
         if self.saved.elapsed() >= INTERVAL {
             self.save();
         }
     }
 
     /// Writes it, whole or not at all.
-    pub(crate) fn save(&mut self) {
+    fn save(&mut self) {
         self.saved = Instant::now();
-        if let Some(file) = self.file.as_ref().filter(|_| self.position != Position::START) {
+        let moved = std::mem::take(&mut self.moved);
+        if let Some(file) = self.file.as_ref().filter(|_| moved) {
             // A state folder that cannot be written only means that a push that is cut off begins anew.
             let _ = write(file, self.position);
         }
@@ -78,7 +88,7 @@ impl Checkpoint {
 
     /// The file is to be pushed from its beginning the next time.
     pub(crate) fn forget(&mut self) {
-        self.position = Position::START;
+        (self.position, self.moved) = (Position::START, false);
         if let Some(file) = &self.file {
             // It is not there when the push was short.
             let _ = fs::remove_file(file);
@@ -113,7 +123,8 @@ mod tests {
         let mut first = Checkpoint::read(file.clone(), 100);
         assert_eq!(first.position(), Position::START);
         first.reached(Position { offset: 60, line: 7 });
-        first.save();
+        drop(first);
+        let mut first = Checkpoint::read(file.clone(), 100);
         assert_eq!(Checkpoint::read(file.clone(), 100).position().line, 7);
         assert_eq!(Checkpoint::read(file.clone(), 50).position(), Position::START);
         first.forget();

@@ -4,18 +4,19 @@
 //! sent and not yet acknowledged.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, bail};
-use indicatif::ProgressBar;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use tidemill_ingestion::reader::Position;
 use tidemill_proto::ingestion::v1::{NewDocument, PushDocumentsRequest, PushDocumentsResponse};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 
+use super::voice::Voice;
 use crate::client::Client;
-use crate::output;
 
 /// Documents that are read ahead of the connection.
 const AHEAD: usize = 64;
@@ -32,6 +33,35 @@ pub(crate) struct Tally {
     /// Documents that were left out, by the reader or by the mesh.
     pub(crate) refused: u64,
 }
+
+impl Tally {
+    /// How many documents were looked at.
+    pub(crate) fn total(&self) -> u64 {
+        self.stored + self.duplicates + self.refused
+    }
+}
+
+/// A push that ended before its input did: what was acknowledged by then, and why.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub(crate) tally: Tally,
+    pub(crate) status: Status,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the push was cut off")
+    }
+}
+
+impl std::error::Error for Cut {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.status)
+    }
+}
+
+/// Reads an input to its end, or until nobody takes what it reads.
+pub(crate) type Read = Box<dyn FnOnce(&Sink) + Send>;
 
 /// A document on its way.
 struct Sent {
@@ -53,7 +83,7 @@ struct Shared {
 pub(crate) struct Sink {
     requests: mpsc::Sender<PushDocumentsRequest>,
     shared: Arc<Mutex<Shared>>,
-    bar: ProgressBar,
+    voice: Voice,
 }
 
 impl Sink {
@@ -77,7 +107,7 @@ impl Sink {
 
     /// Says something about the input.
     pub(crate) fn warn(&self, text: &str) {
-        self.bar.suspend(|| output::note(text));
+        self.voice.say(text);
     }
 }
 
@@ -87,56 +117,79 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 /// Streams what `read` reads, on a thread of its own. `safe` is told the place after which nothing is lost.
-pub(crate) async fn send<R>(
+pub(crate) async fn send(
     client: &Client,
-    bar: ProgressBar,
-    read: R,
+    voice: Voice,
+    read: Read,
     mut safe: impl FnMut(Position),
-) -> Result<Tally>
-where
-    R: FnOnce(&Sink) + Send + 'static,
-{
+) -> Result<Tally> {
     let (requests, stream) = mpsc::channel(AHEAD);
     let shared = Arc::new(Mutex::new(Shared::default()));
-    let sink = Sink { requests, shared: shared.clone(), bar: bar.clone() };
-    let reader = tokio::task::spawn_blocking(move || read(&sink));
-    let answers = client.ingestion().push_documents(ReceiverStream::new(stream)).await;
-    let mut answers = answers?.into_inner();
-    let (mut tally, mut acknowledged, mut rejected) = (Tally::default(), 0, 0);
-    while let Some(answer) = answers.message().await? {
-        acknowledged = answer.acknowledged.max(acknowledged);
-        rejected += u64::try_from(answer.rejections.len()).unwrap_or(u64::MAX);
-        tally = Tally {
-            stored: answer.stored,
-            duplicates: answer.duplicates,
-            matches: answer.matches,
-            refused: 0,
-        };
-        complain(&answer, &shared, &bar);
-        match reached(acknowledged, &shared) {
-            Some(next) => {
-                bar.set_position(next.offset);
-                safe(next);
-            }
-            None if bar.length().is_none() => bar.set_position(acknowledged),
-            None => {}
+    let sink = Sink { requests, shared: shared.clone(), voice: voice.clone() };
+    let (end, ended) = oneshot::channel();
+    // Not a task of the runtime: that would wait at its end for a read of a pipe that nobody writes to.
+    let reader = move || {
+        read(&sink);
+        // The receiver is gone when the push was cut off.
+        let _ = end.send(());
+    };
+    std::thread::Builder::new().name("reader".to_owned()).spawn(reader).context("cannot start a thread")?;
+
+    let (mut tally, mut rejected, mut before) = (Tally::default(), 0, 0);
+    let outcome = async {
+        let mut answers = client.ingestion().push_documents(ReceiverStream::new(stream)).await?.into_inner();
+        while let Some(answer) = answers.message().await? {
+            rejected += u64::try_from(answer.rejections.len()).unwrap_or(u64::MAX);
+            complain(&answer, &shared, &voice);
+            tally = Tally {
+                stored: answer.stored,
+                duplicates: answer.duplicates,
+                matches: answer.matches,
+                refused: 0,
+            };
+            advance(&voice, &answer, reached(answer.acknowledged, &shared), &mut before, &mut safe);
         }
-        bar.set_message(format!("{} stored, {} matches", tally.stored, tally.matches));
+        match lock(&shared).waiting.len() {
+            0 => Ok(()),
+            open => Err(Status::unavailable(format!(
+                "the mesh ended the stream with {open} documents not acknowledged"
+            ))),
+        }
+    };
+    let outcome: Result<(), Status> = outcome.await;
+    if outcome.is_ok() {
+        ended.await.context("the reader ended before its input did; push again")?;
     }
-    reader.await?;
-    let shared = lock(&shared);
-    if !shared.waiting.is_empty() {
-        bail!(
-            "the mesh ended the stream with {} documents not acknowledged; push again",
-            shared.waiting.len()
-        );
+    tally.refused = lock(&shared).refused + rejected;
+    match outcome {
+        Ok(()) => Ok(tally),
+        Err(status) => Err(Cut { tally, status }.into()),
     }
-    tally.refused = shared.refused + rejected;
-    Ok(tally)
+}
+
+/// Shows how far an answer brings the push, and hands on the place that is safe.
+fn advance(
+    voice: &Voice,
+    answer: &PushDocumentsResponse,
+    next: Option<Position>,
+    before: &mut u64,
+    safe: &mut impl FnMut(Position),
+) {
+    let bar = voice.bar();
+    if let Some(next) = next {
+        bar.set_position(next.offset);
+        safe(next);
+    } else if bar.length().is_none() {
+        // Others may count on the same bar.
+        bar.inc(answer.acknowledged.saturating_sub(*before));
+    }
+    *before = answer.acknowledged.max(*before);
+    let PushDocumentsResponse { stored, duplicates, matches, .. } = answer;
+    bar.set_message(format!("{stored} stored, {duplicates} known already, {matches} matches"));
 }
 
 /// Tells each rejection with the place of its document.
-fn complain(answer: &PushDocumentsResponse, shared: &Mutex<Shared>, bar: &ProgressBar) {
+fn complain(answer: &PushDocumentsResponse, shared: &Mutex<Shared>, voice: &Voice) {
     for rejection in &answer.rejections {
         let place = {
             let waiting = &lock(shared).waiting;
@@ -144,8 +197,10 @@ fn complain(answer: &PushDocumentsResponse, shared: &Mutex<Shared>, bar: &Progre
             found.ok().and_then(|index| waiting.get(index)).map(|sent| sent.place.clone())
         };
         let place = place.unwrap_or_else(|| format!("document {}", rejection.sequence));
-        let text = format!("{place}: {}: {}", rejection.field, rejection.description);
-        bar.suspend(|| output::note(&output::one_line(&text)));
+        let (field, description) = (&rejection.field, &rejection.description);
+        // Many descriptions begin with the field's name.
+        let field = if description.starts_with(field) { String::new() } else { format!("{field}: ") };
+        voice.say(&format!("{place}: {field}{description}"));
     }
 }
 
