@@ -2,13 +2,14 @@
 //!
 //! A word is a UAX #29 word of the folded text. Folding is NFKD, then without diacritics and invisible characters,
 //! then case-folded (lower, upper, lower: `Straße` meets `STRASSE`), with curly apostrophes made straight. No stemming
-//! and no stop words. Folding comes before segmentation, hence folding or segmenting a word again changes nothing: the
-//! printed form of a query parses back to the same query.
+//! and no stop words; underscores around a word are no part of it. Folding comes before segmentation, hence folding or
+//! segmenting a word again changes nothing: the printed form of a query parses back to the same query.
 //!
 //! White space always separates words, which allows to go chunk by chunk; a chunk that is one ASCII word, as most are,
 //! needs neither Unicode tables nor an allocation.
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Calls `each` with every word of `text`, folded, in order. `buffer` is overwritten; reuse it to save allocations.
@@ -21,7 +22,7 @@ pub fn for_each_word(text: &str, buffer: &mut String, mut each: impl FnMut(&str)
             each(buffer);
         } else {
             fold_onto(buffer, chunk);
-            buffer.unicode_words().map(without_base).for_each(&mut each);
+            buffer.unicode_words().map(bare).for_each(&mut each);
         }
     }
 }
@@ -38,11 +39,20 @@ pub fn fold_name(name: &str) -> String {
     name.trim().nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
-/// The chunk without surrounding ASCII punctuation, if that is one word of ASCII letters and digits. `_` is no
-/// punctuation here: UAX #29 joins it to words.
+/// The chunk without surrounding ASCII punctuation, if that is one word of ASCII letters and digits.
 fn plain_word(chunk: &str) -> Option<&str> {
-    let word = chunk.trim_matches(|c: char| c.is_ascii_punctuation() && c != '_');
+    let word = chunk.trim_matches(|c: char| c.is_ascii_punctuation());
     (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(word)
+}
+
+/// The word without what UAX #29 joins to it though no reader would: underscores around it, as Markdown sets them for
+/// emphasis (those inside, as in `snake_case`, stay), and the base of a lone vowel sign.
+fn bare(word: &str) -> &str {
+    let word = without_base(word);
+    let inner = word.trim_matches('_');
+    // An underscore can carry a mark, and hold together what would be two words without it.
+    let is_whole = || !inner.starts_with(is_combining_mark) && inner.split_word_bounds().nth(1).is_none();
+    if inner.is_ascii() || is_whole() { inner } else { word }
 }
 
 /// A vowel sign that follows no letter is segmented together with whatever it follows; only the sign is a word then.
