@@ -1,4 +1,6 @@
-//! What end-to-end tests stand on: waiting without sleeping blindly, and the outside tools that they drive.
+//! What end-to-end tests stand on: a mesh of real processes, waiting without sleeping blindly, and the outside tools
+//! that they drive.
 
+pub mod mesh;
 pub mod poll;
 pub mod tools;

@@ -1,0 +1,44 @@
+//! Starting, being killed, stopping.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use tidemill_tests::harness::mesh::{Mesh, Wiring};
+use tidemill_tests::in_both_wirings;
+
+in_both_wirings!(
+    a_signal_stops_every_process_cleanly,
+    a_part_that_was_killed_is_used_again_and_has_lost_nothing
+);
+
+async fn a_signal_stops_every_process_cleanly(mesh: Mesh, home: &Path) -> Result<()> {
+    mesh.tidemill(&["query", "add", "tides", "tide"])?;
+    let wiring = mesh.wiring();
+    mesh.stop()?;
+    let again = Mesh::start(wiring, home).await?;
+    ensure!(again.json(&["query", "list"])?.len() == 1, "the query is gone");
+    Ok(())
+}
+
+async fn a_part_that_was_killed_is_used_again_and_has_lost_nothing(
+    mut mesh: Mesh,
+    home: &Path,
+) -> Result<()> {
+    mesh.tidemill(&["query", "add", "tides", "tide"])?;
+    let parts: &[&str] = match mesh.wiring() {
+        Wiring::OneProcess => &["up"],
+        Wiring::ManyProcesses => &["storage", "scheduling", "ingestion", "analysis", "gateway"],
+    };
+    for (number, part) in (1..).zip(parts) {
+        let path = home.join(format!("{part}.jsonl"));
+        std::fs::write(&path, format!("{{\"body\":\"the tide turns before {part} is killed\"}}\n"))?;
+        mesh.tidemill(&["push", &path.to_string_lossy()])?;
+        mesh.kill_and_restart(part).await?;
+        let counts = mesh.until_analysed().await?;
+        ensure!(
+            (counts.documents, counts.matches) == (number, number),
+            "after {part} was killed: {counts:?}"
+        );
+    }
+    Ok(())
+}
