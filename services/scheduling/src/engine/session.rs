@@ -7,7 +7,7 @@ use tidemill_proto::scheduling::v1::{Cancel, Credits, Drain, Leases, Welcome};
 use tidemill_proto::time::duration;
 use tidemill_proto::types::v1::Lease;
 
-use super::{Effect, Engine, Grant, Held, SessionId};
+use super::{Effect, Ending, Engine, Grant, Held, SessionId};
 
 /// The most tasks that one worker is given at once, so that several share what there is.
 const BATCH: u32 = 256;
@@ -18,6 +18,17 @@ pub(crate) struct Session {
     worker: String,
     kinds: Vec<Kind>,
     credits: u32,
+    /// A request for leases is under way: credits gather until it is answered, and share the next one.
+    leasing: bool,
+    /// Ended attempts are being told to the store: others gather in `ended`, and share the next request.
+    pub(super) settling: bool,
+    pub(super) ended: Vec<(Id, Id, Ending)>,
+}
+
+impl Session {
+    fn new(worker: String, kinds: Vec<Kind>) -> Self {
+        Self { worker, kinds, credits: 0, leasing: false, settling: false, ended: Vec::new() }
+    }
 }
 
 impl Engine {
@@ -33,7 +44,7 @@ impl Engine {
             effects.push(Effect::Say { session, message: Say::Drain(Drain {}) });
             return;
         }
-        self.sessions.insert(session, Session { worker, kinds, credits: 0 });
+        self.sessions.insert(session, Session::new(worker, kinds));
         let welcome = Welcome { lease_duration: Some(duration(self.config.lease())) };
         effects.push(Effect::Say { session, message: Say::Welcome(welcome) });
     }
@@ -44,9 +55,13 @@ impl Engine {
         }
     }
 
-    /// Picks for every worker that has credits.
+    /// Picks for every worker that has credits and no request under way: like the store's commits, requests grow with
+    /// the load instead of growing in number.
     pub(super) fn grant(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        for (id, session) in self.sessions.iter_mut().filter(|(_, session)| session.credits > 0) {
+        for (id, session) in self.sessions.iter_mut() {
+            if session.credits == 0 || session.leasing {
+                continue;
+            }
             let slots = session.credits.min(BATCH);
             let picked = self.policy.take(&session.kinds, usize::try_from(slots).unwrap_or(1));
             if picked.is_empty() {
@@ -60,6 +75,7 @@ impl Engine {
             };
             let grants = picked.into_iter().map(grant).collect();
             self.leasing += 1;
+            session.leasing = true;
             effects.push(Effect::Lease { session: *id, grants, until: now + self.config.lease() });
         }
     }
@@ -97,6 +113,7 @@ impl Engine {
             self.held.insert(id, held);
         }
         if let Some(session) = self.sessions.get_mut(&session) {
+            session.leasing = false;
             session.credits = session.credits.saturating_add(u32::try_from(refused).unwrap_or(0));
         }
         Self::release(&orphans, effects);
@@ -111,13 +128,15 @@ impl Engine {
             self.policy.returned(grant.candidate.id);
         }
         if let Some(session) = self.sessions.get_mut(&session) {
+            session.leasing = false;
             session.credits = session.credits.saturating_add(u32::try_from(grants.len()).unwrap_or(0));
         }
     }
 
     /// Gives back what a worker held whose stream ended.
     pub(super) fn on_left(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        self.sessions.remove(&session);
+        let ended = self.sessions.remove(&session).map(|session| session.ended).unwrap_or_default();
+        Self::settle(Some(session), ended, effects);
         let mut leases = Vec::new();
         for held in self.held.values_mut().filter(|held| held.session == Some(session)) {
             held.session = None;

@@ -63,11 +63,11 @@ impl Engine {
                 None => refused.push(failure.task_id),
             }
         }
-        while !endings.is_empty() {
-            let rest = endings.split_off(endings.len().min(REQUEST));
-            effects.push(Effect::Settle(Settlement { session: Some(session), endings }));
-            endings = rest;
+        match self.sessions.get_mut(&session) {
+            Some(from) => from.ended.append(&mut endings),
+            None => Self::settle(Some(session), endings, effects),
         }
+        self.settle_next(session, effects);
         if !refused.is_empty() {
             let outcomes = refused.into_iter().map(|task_id| Outcome { task_id, accepted: false }).collect();
             effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
@@ -86,9 +86,39 @@ impl Engine {
             let retry_at = self.retry_at(attempts, true, None, now);
             endings.push((task, token, Ending::Failed { error, retry_at, only_if_expired: true }));
         }
+        Self::settle(None, endings, effects);
+    }
+
+    /// Tells the store what of a worker's attempts has ended, unless it is being told already: what ends meanwhile
+    /// goes together into the next request.
+    fn settle_next(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        let Some(from) = self.sessions.get_mut(&session).filter(|from| !from.settling) else { return };
+        if from.ended.is_empty() {
+            return;
+        }
+        from.settling = true;
+        let rest = from.ended.split_off(from.ended.len().min(REQUEST));
+        let endings = std::mem::replace(&mut from.ended, rest);
+        effects.push(Effect::Settle(Settlement { session: Some(session), endings }));
+    }
+
+    /// The store has answered: the next endings may go.
+    fn settled(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        if let Some(from) = self.sessions.get_mut(&session) {
+            from.settling = false;
+        }
+        self.settle_next(session, effects);
+    }
+
+    /// Tells the store of all of them at once.
+    pub(super) fn settle(
+        session: Option<SessionId>,
+        mut endings: Vec<(Id, Id, Ending)>,
+        effects: &mut Vec<Effect>,
+    ) {
         while !endings.is_empty() {
             let rest = endings.split_off(endings.len().min(REQUEST));
-            effects.push(Effect::Settle(Settlement { session: None, endings }));
+            effects.push(Effect::Settle(Settlement { session, endings }));
             endings = rest;
         }
     }
@@ -148,6 +178,7 @@ impl Engine {
         }
         if let Some(session) = settlement.session {
             effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
+            self.settled(session, effects);
         }
         if follow_ups {
             self.read_new(effects, now);
@@ -177,6 +208,7 @@ impl Engine {
                 |(task, _, _): &(Id, Id, Ending)| Outcome { task_id: task.to_string(), accepted: false };
             let outcomes = settlement.endings.iter().map(refused).collect();
             effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
+            self.settled(session, effects);
         }
     }
 }

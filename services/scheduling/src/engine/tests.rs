@@ -109,6 +109,54 @@ fn what_the_store_would_not_lease_is_forgotten_and_its_credit_is_free_again() {
 }
 
 #[test]
+fn credits_gather_while_leases_are_made_and_share_the_next_request() {
+    let (mut engine, effects) = engine(1);
+    let grants = asked(&effects);
+    let tasks = (2..=4).map(waiting).collect();
+    let _ = engine.handle(Event::New { tasks, through: 4, more: false }, START);
+    for _ in 0..3 {
+        let credits = Event::Credits { session: 1, credits: Credits { count: 1 } };
+        assert_eq!(asked(&engine.handle(credits, START)).len(), 0);
+    }
+    let leases = vec![lease(&grants[0])];
+    let effects = engine.handle(Event::Leased { session: 1, grants, leases, until: START }, START);
+    assert_eq!(asked(&effects).len(), 3);
+}
+
+/// An engine that tells the store of the first of three attempts that have ended.
+fn telling() -> (Engine, Settlement) {
+    let (mut engine, mut effects) = engine(3);
+    let tasks = (2..=3).map(waiting).collect();
+    let _ = engine.handle(Event::New { tasks, through: 3, more: false }, START);
+    let (mut grants, until) = (Vec::new(), START + Duration::from_secs(10));
+    while !asked(&effects).is_empty() {
+        let leased = asked(&effects);
+        let leases = leased.iter().map(lease).collect();
+        grants.extend(leased.clone());
+        effects = engine.handle(Event::Leased { session: 1, grants: leased, leases, until }, START);
+    }
+    let mut told = grants.iter().map(|grant| settlement(&engine.handle(failed(grant, grant.token), START)));
+    let first = told.next().flatten().unwrap();
+    assert_eq!((first.endings.len(), told.flatten().count()), (1, 0));
+    (engine, first)
+}
+
+#[test]
+fn what_ends_while_the_store_is_told_is_told_together_afterwards() {
+    let (mut engine, first) = telling();
+    let told = engine.handle(Event::Settled { settlement: first, accepted: vec![true] }, START);
+    assert_eq!(settlement(&told).unwrap().endings.len(), 2);
+    let (mut engine, first) = telling();
+    assert_eq!(settlement(&engine.handle(Event::SettleFailed(first), START)).unwrap().endings.len(), 2);
+}
+
+#[test]
+fn what_has_ended_is_told_although_its_worker_leaves() {
+    let (mut engine, _) = telling();
+    assert_eq!(settlement(&engine.handle(Event::Left { session: 1 }, START)).unwrap().endings.len(), 2);
+}
+
+#[test]
 fn a_lease_made_for_a_worker_that_has_gone_is_given_back() {
     let (mut engine, effects) = engine(1);
     let grants = asked(&effects);
