@@ -17,8 +17,9 @@ pub(crate) mod tenant;
 pub(crate) mod up;
 
 use anyhow::Result;
+use tonic::Code;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Connection};
 use crate::client::Client;
 use crate::exit::{self, Exit, Hint};
 
@@ -42,10 +43,20 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Completion(args) => completion::run(&args),
         Command::Reference(action) => reference::run(&action),
     };
-    done.map_err(|fault| match connection.key {
-        None if exit::wants_key(&fault) => {
-            fault.context(Hint("give the key by --key or TIDEMILL_KEY".to_owned()))
-        }
-        _ => fault,
+    done.map_err(|fault| match hint(&fault, &connection) {
+        Some(hint) => fault.context(Hint(hint)),
+        None => fault,
     })
+}
+
+/// What helps a caller that the mesh does not know.
+fn hint(fault: &anyhow::Error, connection: &Connection) -> Option<String> {
+    let status = exit::status(fault)?;
+    match (status.code(), &connection.key, &connection.tenant) {
+        (Code::Unauthenticated, None, _) => Some("give the key by --key or TIDEMILL_KEY".to_owned()),
+        (Code::NotFound, None, Some(name)) if status.message().contains(&format!("tenant `{name}`")) => {
+            Some(format!("`tidemill tenant add {name}` makes it"))
+        }
+        _ => None,
+    }
 }

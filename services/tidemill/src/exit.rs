@@ -98,7 +98,7 @@ pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
 
 /// The failure in words, and how the command ends.
 fn explain(failure: &anyhow::Error) -> (String, Exit) {
-    let (mut text, exit) = match failure.chain().find_map(|cause| cause.downcast_ref::<Status>()) {
+    let (mut text, exit) = match status(failure) {
         Some(status) => (words(status), after(status)),
         None => {
             let exit = failure.downcast_ref::<Failure>().map_or(Exit::Failed, |own| own.exit);
@@ -139,10 +139,15 @@ fn after(status: &Status) -> Exit {
     }
 }
 
-/// Whether the mesh does not know who calls.
-pub(crate) fn wants_key(failure: &anyhow::Error) -> bool {
-    let status = failure.chain().find_map(|cause| cause.downcast_ref::<Status>());
-    status.is_some_and(|status| fault::from_status(status).kind == ErrorKind::Unauthenticated)
+/// What the mesh answered, if this is its answer.
+pub(crate) fn status(failure: &anyhow::Error) -> Option<&Status> {
+    failure.chain().find_map(|cause| cause.downcast_ref::<Status>())
+}
+
+/// Whether the same may succeed later: the mesh is away, or has no room now.
+pub(crate) fn passes(failure: &anyhow::Error) -> bool {
+    let full = |status: &Status| fault::from_status(status).kind == ErrorKind::Exhausted;
+    status(failure).is_some_and(|status| full(status) || after(status) == Exit::Unreachable)
 }
 
 /// Whether the connection broke: an answer of the mesh has no cause on this side.
@@ -165,11 +170,12 @@ pub(crate) fn words(status: &Status) -> String {
             text.push_str(&line);
         }
     }
-    if let Some(wait) = fault.retry_after {
-        text.push_str(&format!("\n  try again in {:.1} s", wait.as_secs_f64()));
-    }
-    if fault.kind == ErrorKind::Unavailable {
-        text.push_str("\n  is the mesh still running? `tidemill up` starts one");
+    match fault.retry_after {
+        Some(wait) => text.push_str(&format!("\n  try again in {:.1} s", wait.as_secs_f64())),
+        None if fault.kind == ErrorKind::Unavailable => {
+            text.push_str("\n  is the mesh still running? `tidemill up` starts one");
+        }
+        None => {}
     }
     text
 }
@@ -212,8 +218,9 @@ mod tests {
         let cause = io::Error::new(io::ErrorKind::ConnectionReset, "h2 protocol error");
         let (text, exit) = explain(&anyhow::Error::new(Status::from_error(Box::new(cause))));
         assert!(exit == Exit::Unreachable && !text.contains("h2"), "{text}");
-        let (_, exit) = explain(&anyhow::Error::new(Status::unavailable("busy")));
-        assert_eq!(exit, Exit::Unreachable);
+        let busy = anyhow::Error::new(Status::unavailable("busy"));
+        assert!(explain(&busy).1 == Exit::Unreachable && passes(&busy));
+        assert!(!passes(&anyhow::Error::new(Status::not_found("there is no tenant"))));
     }
 
     #[test]

@@ -96,11 +96,7 @@ async fn all(args: &Args, client: &Client) -> Result<Exit> {
         let tally = match push(path, args, &store, client).await {
             Ok(tally) => tally,
             Err(fault) if fault.is::<Cut>() => {
-                if let Some(Cut { tally, .. }) = fault.downcast_ref() {
-                    print(path, tally, false, args.json)?;
-                }
-                let hint = "what was acknowledged is stored; the same command sends the rest";
-                return Err(fault.context(Hint(hint.to_owned())));
+                return Err(cut_off(path, fault, args.json)?);
             }
             Err(fault) => {
                 output::note(&output::one_line(&format!("{}: {}", path.display(), exit::chain(&fault))));
@@ -113,6 +109,15 @@ async fn all(args: &Args, client: &Client) -> Result<Exit> {
         print(path, &tally, true, args.json)?;
     }
     Ok(end)
+}
+
+/// Prints what a push that was cut off has done; the failure, with the way to go on where there is one.
+fn cut_off(path: &Path, fault: anyhow::Error, json: bool) -> Result<anyhow::Error> {
+    if let Some(Cut { tally, .. }) = fault.downcast_ref() {
+        print(path, tally, false, json)?;
+    }
+    let hint = || Hint("what was acknowledged is stored; the same command sends the rest".to_owned());
+    Ok(if exit::passes(&fault) { fault.context(hint()) } else { fault })
 }
 
 fn print(path: &Path, tally: &Tally, complete: bool, json: bool) -> Result<()> {

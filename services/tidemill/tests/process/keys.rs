@@ -55,3 +55,16 @@ fn the_first_key_is_shown_once_and_a_lost_one_is_replaced_from_open_mode() {
     let mesh = up(folder.path());
     with(&mesh, made["key"].as_str().unwrap(), &["tenant", "list"]).expect(0, &[]);
 }
+
+#[test]
+fn a_tenant_that_is_not_there_is_named_with_the_way_to_make_it() {
+    let folder = folder(&[("a.jsonl", b"{\"body\":\"a tide mill\"}\n")]);
+    let mesh = Mesh::up(folder.path());
+    let told = mesh
+        .call(&["--tenant", "acme", "push", "a.jsonl"])
+        .expect(1, &["`acme`", "tidemill tenant add acme"]);
+    assert!(!told.err.contains("sends the rest"), "{told:?}");
+    mesh.call(&["tenant", "add", "acme"]).expect(0, &["shown only now"]);
+    mesh.call(&["--tenant", "acme", "push", "a.jsonl"]).expect(0, &[]);
+    assert_eq!(mesh.documents(), 0);
+}
