@@ -27,7 +27,7 @@ pub struct Config {
     pub cached_tenants: usize,
     /// How many sources are collected at the same time.
     pub collectors: u32,
-    /// Whether sources may read folders and files of this machine; turn it off where tenants are strangers.
+    /// Whether operators may make sources of folders and files of this machine.
     pub local_sources: bool,
     /// Whether feeds may be fetched from loopback, private and link-local addresses.
     pub private_feeds: bool,

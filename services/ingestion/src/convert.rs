@@ -99,8 +99,8 @@ pub(crate) fn location(kind: types::SourceKind, location: &str, local: bool) -> 
 
 fn absolute(path: &std::path::Path, local: bool) -> Result<String, Fault> {
     if !local {
-        let mend =
-            "sources on the server's own disk are turned off; use a feed by http or https, or push documents";
+        let mend = "sources on the server's own disk are for operators, where they are not turned off; use a feed by \
+                    http or https, or push documents";
         return Err(Fault::invalid("location", mend));
     }
     let path = std::path::absolute(path).map_err(|fault| Fault::invalid("location", fault.to_string()))?;

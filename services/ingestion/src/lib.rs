@@ -69,6 +69,9 @@ pub struct Deps {
     pub scheduling: SchedulingServiceClient<Wire>,
     /// Where `collect` tasks come from, and who is told of new analysis tasks.
     pub workers: WorkerServiceClient<Wire>,
+    /// Who checks the recipes of queries before they are stored; without it an unknown one shows only when its tasks
+    /// fail.
+    pub recipes: Option<AnalysisServiceClient<Wire>>,
     /// Where `now` comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -79,31 +82,14 @@ impl fmt::Debug for Deps {
     }
 }
 
-/// The part: one gRPC service and the worker that collects sources. The recipes of queries are taken as they come: an
-/// unknown one shows only when its tasks fail.
+/// The part: one gRPC service and the worker that collects sources.
 ///
 /// # Errors
 /// [`Error::Config`] for settings that cannot work, [`Error::Fetch`] where no feed could ever be fetched: the system
 /// offers no TLS roots.
 pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
-    compose(config, deps, None)
-}
-
-/// The same, with the recipes of queries checked by the analysis service before they are stored.
-///
-/// # Errors
-/// As [`build`].
-pub fn build_checked(
-    config: Config,
-    deps: Deps,
-    recipes: AnalysisServiceClient<Wire>,
-) -> Result<Part, Error> {
-    compose(config, deps, Some(recipes))
-}
-
-fn compose(config: Config, deps: Deps, recipes: Option<AnalysisServiceClient<Wire>>) -> Result<Part, Error> {
     config.check()?;
-    let Deps { content, scheduling, workers, clock } = deps;
+    let Deps { content, scheduling, workers, recipes, clock } = deps;
     let content = content.max_decoding_message_size(STORE_MESSAGE).max_encoding_message_size(STORE_MESSAGE);
     let pipeline = Arc::new(Pipeline::new(content.clone(), workers.clone(), config.cached_tenants));
     let name = format!("collector-{}", Id::new(clock.now(), &mut seeded_rng()));

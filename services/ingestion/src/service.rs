@@ -110,7 +110,9 @@ impl IngestionService for Ingestion {
         let context = Context::of(&request);
         let request = request.into_inner();
         convert::name(&request.name).map_err(Error::from)?;
-        let location = convert::location(request.kind(), &request.location, self.local_sources);
+        // The server's own disk is nobody's but the operator's.
+        let local = self.local_sources && context.operator;
+        let location = convert::location(request.kind(), &request.location, local);
         let kind = request.kind;
         let source = Source {
             name: request.name,

@@ -38,15 +38,15 @@ struct Row {
 const PARTS: [Row; 4] = [
     Row { name: "storage", needs: &[], build: part::storage },
     Row { name: "scheduling", needs: &["storage"], build: part::scheduling },
-    Row { name: "ingestion", needs: &["storage", "scheduling"], build: part::ingestion },
     Row { name: "analysis", needs: &["storage", "scheduling"], build: part::analysis },
+    Row { name: "ingestion", needs: &["storage", "scheduling", "analysis"], build: part::ingestion },
 ];
 
 /// The name of the gateway among the parts.
 pub(crate) const GATEWAY: &str = "gateway";
 
 /// The names of all parts: what `up` runs, and what `serve` chooses from.
-pub(crate) const NAMES: [&str; 5] = ["storage", "scheduling", "ingestion", "analysis", GATEWAY];
+pub(crate) const NAMES: [&str; 5] = ["storage", "scheduling", "analysis", "ingestion", GATEWAY];
 
 /// The ports of a process, taken by `tidemill_chassis::server::bind`.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ pub enum Wiring {
 }
 
 /// The parts in an order in which each finds the address of those that it needs.
-const PARTS: [&str; 5] = ["storage", "scheduling", "ingestion", "analysis", "gateway"];
+const PARTS: [&str; 5] = ["storage", "scheduling", "analysis", "ingestion", "gateway"];
 
 /// How long a process may take until it serves.
 const START: Duration = Duration::from_secs(30);

@@ -51,6 +51,7 @@ impl Fixture {
                 content: content.clone(),
                 scheduling: SchedulingServiceClient::new(Wire::absent("scheduling")),
                 workers: WorkerServiceClient::new(Wire::absent("scheduling")),
+                recipes: None,
                 clock: Arc::clone(&clock),
             };
             let part = build(config.clone(), deps).unwrap();
@@ -106,7 +107,12 @@ impl Fixture {
 
 /// A request of the default tenant.
 pub(super) fn asked<T>(message: T) -> Request<T> {
-    Context::for_tenant(TenantName::DEFAULT.parse().unwrap()).request(message)
+    Context { operator: true, ..asking() }.request(message)
+}
+
+/// The context of a caller who is no operator.
+pub(super) fn asking() -> Context {
+    Context::for_tenant(TenantName::DEFAULT.parse().unwrap())
 }
 
 /// A plain document.

@@ -14,8 +14,8 @@ use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::types::v1::{Priority, SourceKind};
 use tonic::Code;
 
-use super::fixture::{Fixture, asked};
-use crate::{Deps, build_checked};
+use super::fixture::{Fixture, asked, asking};
+use crate::{Deps, build};
 
 #[tokio::test]
 async fn a_query_gets_its_defaults_and_is_listed_until_it_is_removed() {
@@ -69,10 +69,10 @@ async fn without_the_analysis_service_no_query_is_taken_whose_recipe_is_unchecke
         content: fixture.content.clone(),
         scheduling: SchedulingServiceClient::new(absent()),
         workers: WorkerServiceClient::new(absent()),
+        recipes: Some(AnalysisServiceClient::new(Wire::absent("analysis"))),
         clock: Arc::new(SystemClock),
     };
-    let recipes = AnalysisServiceClient::new(Wire::absent("analysis"));
-    let part = build_checked(fixture.config.clone(), deps, recipes).unwrap();
+    let part = build(fixture.config.clone(), deps).unwrap();
     let mut client = IngestionServiceClient::new(part.wire(ServerLimits::default()));
     let request = CreateQueryRequest { name: "sea".into(), expression: "tide".into(), ..Default::default() };
     let status = client.create_query(asked(request)).await.unwrap_err();
@@ -108,4 +108,21 @@ async fn a_source_that_is_not_there_cannot_be_run() {
     let fixture = Fixture::new().await;
     let request = asked(RunSourceRequest { name: "none".into() });
     assert_eq!(fixture.client.clone().run_source(request).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn only_operators_name_places_on_the_servers_disk() {
+    let fixture = Fixture::new().await;
+    let source = |kind: SourceKind, location: &str| CreateSourceRequest {
+        name: "a".into(),
+        kind: kind.into(),
+        location: location.into(),
+    };
+    let mut client = fixture.client.clone();
+    for request in [source(SourceKind::Folder, "/etc"), source(SourceKind::Feed, "/etc/passwd")] {
+        let status = client.create_source(asking().request(request)).await.unwrap_err();
+        assert!(status.code() == Code::InvalidArgument && status.message().contains("operators"), "{status}");
+    }
+    let feed = source(SourceKind::Feed, "https://tides.example/feed");
+    client.create_source(asking().request(feed)).await.unwrap();
 }

@@ -20,7 +20,7 @@ use tidemill_proto::types::v1::{SourceKind, Task, TaskState};
 use tidemill_store::MemoryStore;
 
 use super::fixture::asked;
-use crate::{Config, Deps, build_checked};
+use crate::{Config, Deps, build};
 
 pub(super) struct Mesh {
     pub(super) client: IngestionServiceClient<Wire>,
@@ -59,8 +59,9 @@ impl Mesh {
         };
         let analysis = run(tidemill_analysis::build(Default::default(), deps).unwrap(), &shutdown);
         let config = Config { private_feeds: true, ..Config::default() };
-        let deps = Deps { content, scheduling: queue.clone(), workers, clock };
-        let part = build_checked(config, deps, AnalysisServiceClient::new(analysis)).unwrap();
+        let recipes = Some(AnalysisServiceClient::new(analysis));
+        let deps = Deps { content, scheduling: queue.clone(), workers, recipes, clock };
+        let part = build(config, deps).unwrap();
         Self { client: IngestionServiceClient::new(run(part, &shutdown)), queue, shutdown }
     }
 

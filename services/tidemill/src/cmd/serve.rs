@@ -20,7 +20,7 @@ use crate::output;
     Example:\n  \
     tidemill serve storage --listen 127.0.0.1:7401\n  \
     tidemill serve scheduling --listen 127.0.0.1:7402 --peer storage=127.0.0.1:7401\n  \
-    tidemill serve ingestion analysis gateway --peer storage=127.0.0.1:7401 --peer scheduling=127.0.0.1:7402"
+    tidemill serve analysis ingestion gateway --peer storage=127.0.0.1:7401 --peer scheduling=127.0.0.1:7402"
 )]
 pub(crate) struct Args {
     /// The parts of this process

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tidemill_chassis::{Part, Wire};
 use tidemill_kernel::Clock;
+use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
@@ -72,17 +73,18 @@ pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
     Ok(tidemill_scheduling::build(ground.config.scheduling.clone(), deps)?)
 }
 
+pub(super) fn analysis(ground: &Ground, needs: &Needs) -> Result<Part> {
+    let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
+    let deps = tidemill_analysis::Deps { content, workers, clock };
+    Ok(tidemill_analysis::build(ground.config.analysis.clone(), deps)?)
+}
+
 pub(super) fn ingestion(ground: &Ground, needs: &Needs) -> Result<Part> {
     let scheduling = SchedulingServiceClient::new(needs.wire("scheduling"))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
     let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
-    let deps = tidemill_ingestion::Deps { content, scheduling, workers, clock };
+    let recipes = Some(AnalysisServiceClient::new(needs.wire("analysis")));
+    let deps = tidemill_ingestion::Deps { content, scheduling, workers, recipes, clock };
     Ok(tidemill_ingestion::build(ground.config.ingestion.clone(), deps)?)
-}
-
-pub(super) fn analysis(ground: &Ground, needs: &Needs) -> Result<Part> {
-    let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
-    let deps = tidemill_analysis::Deps { content, workers, clock };
-    Ok(tidemill_analysis::build(ground.config.analysis.clone(), deps)?)
 }
