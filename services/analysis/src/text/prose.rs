@@ -86,7 +86,8 @@ fn strip_tags(html: &str, text: &mut String) {
         }
         rest = &rest[open..];
         let is_tag = rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'));
-        let Some(end) = rest.find('>').filter(|_| is_tag) else {
+        // Looked for in tags only: in a text full of lone `<`, each look would go to the end.
+        let Some(end) = is_tag.then(|| rest.find('>')).flatten() else {
             // A lone `<`. If nothing closes any tag from here on, all that follows is text.
             let lone = if is_tag { rest.len() } else { 1 };
             text.push_str(if hidden.is_none() { &rest[..lone] } else { "" });
@@ -129,33 +130,28 @@ fn is_block(name: &str) -> bool {
 }
 
 /// Takes out web addresses: the scheme before `://` or a `www.`, and the printable ASCII that follows, but for the
-/// punctuation that ends it.
+/// punctuation that ends it. Each kind of mark is looked for in one pass, so that the whole stays linear.
 fn without_addresses(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((start, after)) = next_address(rest) {
-        kept.push_str(&rest[..start]);
-        let tail = &rest[after..];
+    let scheme = |end: usize| text[..end].bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
+    let mut schemes = text.match_indices("://").map(|(at, _)| (at - scheme(at), at + 3)).peekable();
+    let alone = |(at, _): &(usize, &str)| !text[..*at].ends_with(char::is_alphanumeric);
+    let mut hosts = text.match_indices("www.").filter(alone).map(|(at, _)| (at, at + 4)).peekable();
+    let (mut kept, mut done) = (String::with_capacity(text.len()), 0);
+    loop {
+        // What lies in an address that is out already is no mark of its own.
+        while schemes.next_if(|(_, after)| *after < done + 3).is_some() {}
+        while hosts.next_if(|(start, _)| *start < done).is_some() {}
+        let first = [schemes.peek(), hosts.peek()].into_iter().flatten().min().copied();
+        let Some((start, after)) = first else { break };
+        kept.push_str(&text[done..start.max(done)]);
+        let tail = &text[after..];
         let length = tail.find(|c: char| !c.is_ascii_graphic()).unwrap_or(tail.len());
         let ending =
             tail[..length].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '"', '\'', '>']).len();
-        rest = &tail[ending..];
+        done = after + ending;
     }
-    kept.push_str(rest);
+    kept.push_str(&text[done..]);
     kept
-}
-
-/// Where the next address starts, and the end of its `://` or `www.`.
-fn next_address(text: &str) -> Option<(usize, usize)> {
-    let mark = text.find("://").map(|at| {
-        let scheme = text[..at].bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
-        (at - scheme, at + 3)
-    });
-    // Looked for before the mark only, so that the whole pass stays linear.
-    let head = mark.map_or(text, |(start, _)| &text[..start]);
-    let www =
-        head.find("www.").filter(|&at| !head[..at].ends_with(char::is_alphanumeric)).map(|at| (at, at + 4));
-    www.or(mark)
 }
 
 /// Single spaces, one line feed between blocks, nothing at the ends.
@@ -197,13 +193,50 @@ mod tests {
             ("", ""),
             ("![picture](x.png)\n\n[ref]: http://a.b", "picture"),
             ("mail ://", "mail"),
+            ("xwww.a www.b, ://www.c d", "xwww.a , d"),
+            ("http://a://b www. http://c", ""),
         ];
         for (source, prose) in table {
             assert_eq!(plain(source), prose, "{source:?}");
         }
     }
 
+    /// The same by looking anew after each address.
+    fn slowly_without_addresses(text: &str) -> String {
+        let found = |text: &str| {
+            let mark = text.find("://").map(|at| {
+                let scheme = text[..at].bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
+                (at - scheme, at + 3)
+            });
+            let alone = |at: &usize| !text[..*at].ends_with(char::is_alphanumeric);
+            let host = text.match_indices("www.").map(|(at, _)| at).find(alone).map(|at| (at, at + 4));
+            [mark, host].into_iter().flatten().min()
+        };
+        let Some((start, after)) = found(text) else { return text.to_owned() };
+        let length = text[after..].find(|c: char| !c.is_ascii_graphic()).unwrap_or(text.len() - after);
+        let ends = ['.', ',', ';', ':', '!', '?', ')', ']', '"', '\'', '>'];
+        let rest = after + text[after..after + length].trim_end_matches(ends).len();
+        // A space in its place keeps what follows from being the end of a word.
+        let rest = slowly_without_addresses(&format!(" {}", &text[rest..]));
+        format!("{}{}", &text[..start], &rest[1..])
+    }
+
+    #[test]
+    fn marks_without_end_take_no_time() {
+        for (head, pattern) in
+            [("<div>\n", "< "), ("", "www. "), ("a://", "www. "), ("", "a:/ "), ("", "xwww.")]
+        {
+            let source = format!("{head}{}", pattern.repeat((1 << 20) / pattern.len()));
+            assert!(plain(&source).len() <= source.len());
+        }
+    }
+
     proptest! {
+        #[test]
+        fn addresses_go_as_if_each_was_looked_for_by_itself(source in "(://|www\\.|http|[a-z.,:/> ]|é){0,40}") {
+            prop_assert_eq!(without_addresses(&source), slowly_without_addresses(&source));
+        }
+
         #[test]
         fn any_text_becomes_tidy_prose(source in "([a-z<>/#`*\\[\\]()&;:.w \n|-]|\\PC){0,300}") {
             let prose = plain(&source);
