@@ -118,36 +118,36 @@ impl Loop {
         }
     }
 
+    /// One savepoint is open all the time. What ends it begins the next one in the same command, because each command
+    /// wakes the connection's thread and waits for it.
     async fn attempt(&mut self, groups: &mut [Box<dyn Calls>]) -> Result<()> {
-        self.execute("BEGIN IMMEDIATE").await?;
+        self.execute("BEGIN IMMEDIATE; SAVEPOINT step").await?;
         if self.memo.is_empty() {
             self.memo.load(&mut self.connection).await?;
         }
-        for group in groups {
-            self.execute("SAVEPOINT step").await?;
+        for (index, group) in groups.iter_mut().enumerate() {
+            if index > 0 {
+                self.keep().await?;
+            }
             let mut step = Step { connection: &mut self.connection, memo: &mut self.memo };
-            match group.run(&mut step).await {
-                Ok(()) => self.execute("RELEASE step").await?,
-                Err(error) => {
-                    self.undo(&error).await?;
-                    if group.len() == 1 {
-                        group.refuse(0, error);
-                    } else {
-                        self.run_apart(group).await?;
-                    }
+            if let Err(error) = group.run(&mut step).await {
+                self.undo(&error).await?;
+                if group.len() == 1 {
+                    group.refuse(0, error);
+                } else {
+                    self.run_apart(group).await?;
                 }
             }
         }
-        self.execute("COMMIT").await
+        self.execute("RELEASE step; COMMIT").await
     }
 
     /// Runs the calls of a group that failed one by one, so that only those fail that must.
     async fn run_apart(&mut self, group: &mut Box<dyn Calls>) -> Result<()> {
         for number in 0..group.len() {
-            self.execute("SAVEPOINT step").await?;
             let mut step = Step { connection: &mut self.connection, memo: &mut self.memo };
             match group.run_one(number, &mut step).await {
-                Ok(()) => self.execute("RELEASE step").await?,
+                Ok(()) => self.keep().await?,
                 Err(error) => {
                     self.undo(&error).await?;
                     group.refuse(number, error);
@@ -157,11 +157,16 @@ impl Loop {
         Ok(())
     }
 
-    /// Undoes one step. When even that fails the transaction is gone, which SQLite does when the disk is full or
-    /// fails: then the step's error stops everybody.
+    /// Keeps what was done since the savepoint, as far as the transaction is kept.
+    async fn keep(&mut self) -> Result<()> {
+        self.execute("RELEASE step; SAVEPOINT step").await
+    }
+
+    /// Undoes what was done since the savepoint. When even that fails the transaction is gone, which SQLite does when
+    /// the disk is full or fails: then the step's error stops everybody.
     async fn undo(&mut self, cause: &Error) -> Result<()> {
         self.memo.forget_tenants();
-        self.execute("ROLLBACK TO step; RELEASE step").await.map_err(|_| cause.clone())
+        self.execute("ROLLBACK TO step").await.map_err(|_| cause.clone())
     }
 
     async fn execute(&mut self, statement: &'static str) -> Result<()> {

@@ -42,14 +42,12 @@ pub(crate) async fn add_analyses(analyses: &[NewAnalysis<'_>], step: &mut Step<'
          SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
                 json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
                 json_extract(value, '$[6]'), json_extract(value, '$[7]')
-         FROM jsonb_each(?1)",
+         FROM jsonb_each(?1);
+         UPDATE tenants SET analyses = analyses + json_extract(e.value, '$[1]')
+         FROM jsonb_each(?2) e WHERE tenants.id = json_extract(e.value, '$[0]')",
     );
-    step.execute(insert.bind(encode(&sent)?)).await?;
-    let count = query(
-        "UPDATE tenants SET analyses = analyses + json_extract(e.value, '$[1]')
-         FROM jsonb_each(?1) e WHERE tenants.id = json_extract(e.value, '$[0]')",
-    );
-    step.execute(count.bind(encode(&counts.into_iter().collect::<Vec<_>>())?)).await?;
+    let counts: Vec<(i64, i64)> = counts.into_iter().collect();
+    step.execute(insert.bind(encode(&sent)?).bind(encode(&counts)?)).await?;
     Ok(())
 }
 

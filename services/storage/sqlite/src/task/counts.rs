@@ -49,27 +49,40 @@ impl Changes {
         self.add(tenant, priority, kind, to, 1);
     }
 
-    /// Writes them down.
-    pub(super) async fn save(self, step: &mut Step<'_>) -> Result<()> {
+    /// The rows that [`change_counts`] takes.
+    pub(super) fn encode(&self) -> Result<String> {
         let mut rows = Vec::new();
         for ((tenant, priority, kind), index) in &self.queues {
             let changed = TaskState::ALL.iter().zip(&self.counts[*index]).filter(|(_, count)| **count != 0);
             rows.extend(changed.map(|(state, count)| (*tenant, *priority, kind, state.number(), *count)));
         }
-        if rows.is_empty() {
-            return Ok(());
+        encode(&rows)
+    }
+
+    /// Writes them down.
+    pub(super) async fn save(self, step: &mut Step<'_>) -> Result<()> {
+        if !self.queues.is_empty() {
+            step.execute(query(change_counts!("?1")).bind(self.encode()?)).await?;
         }
-        let statement = query(
-            "INSERT INTO task_counts (tenant_id, priority, kind, state, count)
-             SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-                    json_extract(value, '$[3]'), json_extract(value, '$[4]')
-             FROM jsonb_each(?1) WHERE true
-             ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        );
-        step.execute(statement.bind(encode(&rows)?)).await?;
         Ok(())
     }
 }
+
+/// The statement that changes the counts by the rows in this parameter.
+macro_rules! change_counts {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO task_counts (tenant_id, priority, kind, state, count)
+             SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+                    json_extract(value, '$[3]'), json_extract(value, '$[4]')
+             FROM jsonb_each(",
+            $rows,
+            ") WHERE true
+             ON CONFLICT DO UPDATE SET count = count + excluded.count"
+        )
+    };
+}
+pub(super) use change_counts;
 
 /// Tenant, priority, kind, how many wait.
 type DepthRow = (TenantName, i32, String, i64);

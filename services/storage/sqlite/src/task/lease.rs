@@ -10,7 +10,7 @@ use tidemill_kernel::{Id, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{Grant, LeaseRef, Task, TaskState, Waiting};
 
-use super::counts::Changes;
+use super::counts::{Changes, change_counts};
 use super::held;
 use super::row::{TaskRow, task_json};
 use crate::writer::{Step, Write, encode};
@@ -66,23 +66,23 @@ impl Write for LeaseTasks {
             }
             leased.push(mine);
         }
-        start(&started, step).await?;
-        changes.save(step).await?;
+        start(&started, &changes, step).await?;
         Ok(leased)
     }
 }
 
-async fn start(started: &[Started<'_>], step: &mut Step<'_>) -> Result<()> {
+async fn start(started: &[Started<'_>], changes: &Changes, step: &mut Step<'_>) -> Result<()> {
     if started.is_empty() {
         return Ok(());
     }
-    let update = query(
+    let update = query(concat!(
         "UPDATE task_states SET state = 2, attempt = attempt + 1, worker = json_extract(e.value, '$[1]'),
                 token = unhex(json_extract(e.value, '$[2]'), '-'), expires_at = json_extract(e.value, '$[3]'),
                 started_at = json_extract(e.value, '$[4]')
-         FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')",
-    );
-    step.execute(update.bind(encode(started)?)).await?;
+         FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]');",
+        change_counts!("?2")
+    ));
+    step.execute(update.bind(encode(started)?).bind(changes.encode()?)).await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use tidemill_store::content::Analysis;
 use tidemill_store::task::{Completion, Failure, LeaseRef, NewTask, Settled, TaskState, Waiting};
 
 use super::append::{self, NewRow};
-use super::counts::Changes;
+use super::counts::{Changes, change_counts};
 use super::held;
 use crate::content::{NewAnalysis, add_analyses};
 use crate::writer::{Step, Write, encode};
@@ -115,28 +115,26 @@ impl<'a> Ended<'a> {
     }
 
     async fn save(self, settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
-        if !self.succeeded.is_empty() {
-            let update = query(
-                "UPDATE task_states SET state = 3, token = NULL, expires_at = NULL, result = json_extract(e.value, '$[1]'),
-                        finished_at = json_extract(e.value, '$[2]')
-                 FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')",
-            );
-            step.execute(update.bind(encode(&self.succeeded)?)).await?;
+        if self.succeeded.is_empty() && self.failed.is_empty() {
+            return Ok(());
         }
-        if !self.failed.is_empty() {
-            let update = query(
-                "UPDATE task_states SET state = json_extract(e.value, '$[1]'), token = NULL, expires_at = NULL,
-                        error = json_extract(e.value, '$[2]'), run_at = coalesce(json_extract(e.value, '$[3]'), run_at),
-                        finished_at = json_extract(e.value, '$[4]')
-                 FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')",
-            );
-            step.execute(update.bind(encode(&self.failed)?)).await?;
-        }
+        let (succeeded, failed) = (encode(&self.succeeded)?, encode(&self.failed)?);
+        step.execute(query(END).bind(succeeded).bind(failed).bind(self.changes.encode()?)).await?;
         add_analyses(&self.analyses, step).await?;
-        self.changes.save(step).await?;
         follow_up(&self.follow_ups, settled, step).await
     }
 }
+
+const END: &str = concat!(
+    "UPDATE task_states SET state = 3, token = NULL, expires_at = NULL, result = json_extract(e.value, '$[1]'),
+            finished_at = json_extract(e.value, '$[2]')
+     FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]');
+     UPDATE task_states SET state = json_extract(e.value, '$[1]'), token = NULL, expires_at = NULL,
+            error = json_extract(e.value, '$[2]'), run_at = coalesce(json_extract(e.value, '$[3]'), run_at),
+            finished_at = json_extract(e.value, '$[4]')
+     FROM jsonb_each(?2) e WHERE task_states.id = json_extract(e.value, '$[0]');",
+    change_counts!("?3")
+);
 
 async fn follow_up(
     follow_ups: &[(usize, NewRow<'_>)],

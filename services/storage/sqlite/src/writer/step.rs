@@ -21,7 +21,8 @@ pub(crate) struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Runs a statement; how many rows it changed.
+    /// Runs a statement, or several with numbered parameters in one text; how many rows they changed. A text of several
+    /// wakes the connection's thread once.
     pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
         let done = statement.execute(&mut *self.connection).await.map_err(failed)?;
         Ok(done.rows_affected())
