@@ -165,7 +165,9 @@ pub(crate) fn words(status: &Status) -> String {
     let mut text = fault.message;
     for violation in fault.violations {
         let line = format!("{}: {}", violation.field, violation.description);
-        if text != line {
+        if text == violation.description {
+            text = line;
+        } else if text != line {
             text.push_str("\n  ");
             text.push_str(&line);
         }
@@ -194,6 +196,9 @@ mod tests {
         let (text, exit) = explain(&anyhow::Error::new(status));
         assert!(text.contains("expression") && text.contains("column 3"), "{text}");
         assert_eq!(exit, Exit::Refused);
+        let mut fault = Fault::invalid("recipe", "there is no recipe");
+        fault.message = "there is no recipe".to_owned();
+        assert_eq!(words(&fault.into_status()), "recipe: there is no recipe");
     }
 
     #[test]

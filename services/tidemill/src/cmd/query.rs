@@ -7,7 +7,6 @@ use tidemill_proto::ingestion::v1::{CreateQueryRequest, DeleteQueryRequest, List
 use tidemill_proto::types::v1::Query;
 
 use super::label::{self, Priority};
-use super::recipe;
 use crate::client::Client;
 use crate::exit::{Exit, Failure, Hint};
 use crate::output::{self, Table};
@@ -79,7 +78,6 @@ pub(crate) fn which() -> Hint {
 
 async fn add(new: Add, client: &Client) -> Result<()> {
     let parameters = new.parameters.as_deref().map(parameters).transpose()?;
-    recipe::check(&new.recipe, client).await?;
     let request = CreateQueryRequest {
         name: new.name,
         expression: new.expression,
