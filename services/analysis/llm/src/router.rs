@@ -12,6 +12,9 @@ use crate::{Error, Request};
 /// How long a provider whose key or credit is at fault is left alone, unless its operator says otherwise.
 pub const SET_ASIDE: Duration = Duration::from_secs(300);
 
+/// When to come back while one request finds out whether a provider is of use again: about as long as an answer takes.
+const PROBE: Duration = Duration::from_secs(10);
+
 /// What is known of one provider.
 #[derive(Debug, Clone)]
 pub struct ProviderState {
@@ -60,7 +63,9 @@ impl ProviderState {
     /// [`NotNow`] says when to ask again.
     pub fn allow(&mut self, now: Timestamp) -> Result<Permit, NotNow> {
         if let Some(aside) = self.aside.as_ref().filter(|aside| now < aside.until) {
-            return Err(NotNow { wait: aside.until.since(now), because: Some(aside.because.clone()) });
+            let wait = aside.until.since(now);
+            let wait = if aside.probing { wait.min(PROBE) } else { wait };
+            return Err(NotNow { wait, because: Some(aside.because.clone()) });
         }
         let later = |until: Timestamp| NotNow { wait: until.since(now), because: None };
         if let Some(until) = self.resting_until.filter(|until| now < *until) {
@@ -188,7 +193,7 @@ mod tests {
             assert_eq!(state.allow(now).unwrap_err().wait, Duration::from_secs(60));
             now = now + Duration::from_secs(60);
             let probe = state.allow(now).unwrap();
-            assert!(state.allow(now).is_err(), "the others wait for it");
+            assert_eq!(state.allow(now).unwrap_err().wait, PROBE, "the others wait for it, and not longer");
             assert!(state.record(now, probe, Err(&bad_key)), "said again");
         }
         now = now + Duration::from_secs(60);
