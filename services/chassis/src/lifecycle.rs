@@ -1,7 +1,9 @@
 //! Start, drain, stop. A soft shutdown lets what runs finish within a grace time; a hard one ends it.
 
+use std::io;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -66,30 +68,27 @@ impl Shutdown {
         ended
     }
 
-    /// Waits for Ctrl-C or SIGTERM, then begins the drain; the second signal ends at once.
-    pub async fn on_signal(self) {
-        signal().await;
-        info!("stopping: finishing what runs (once more to stop at once)");
-        self.begin();
-        signal().await;
-        self.hard.cancel();
-    }
-}
-
-/// The next Ctrl-C or SIGTERM.
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut stream) => {
-                stream.recv().await;
+    /// Lets Ctrl-C and SIGTERM begin the drain, and the second of them end everything at once. From the return on, no
+    /// signal is missed. Must be called within a tokio runtime; fails when the system refuses a handler.
+    pub fn on_signals(&self) -> io::Result<()> {
+        let (mut interrupts, mut terminates) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let shutdown = self.clone();
+        tokio::spawn(async move {
+            for is_first in [true, false] {
+                tokio::select! {
+                    _ = interrupts.recv() => {}
+                    _ = terminates.recv() => {}
+                }
+                if is_first {
+                    info!("stopping: finishing what runs (once more to stop at once)");
+                    shutdown.begin();
+                } else {
+                    shutdown.hard.cancel();
+                }
             }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+        });
+        Ok(())
     }
 }
 

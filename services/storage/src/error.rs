@@ -119,7 +119,7 @@ fn from_store(error: &store::Error) -> Status {
 fn public_message(error: &store::Error) -> String {
     let message = match error {
         store::Error::Full(_) => {
-            "the store is full; free space where the data is kept, then send the same again"
+            "the store is full; free space in the data folder that the storage service's log names, then send the same again"
         }
         store::Error::Unavailable(_) => "the store does not answer; send the same again in a moment",
         store::Error::Internal(_) => "the store failed; the log of the storage service says why",

@@ -120,10 +120,28 @@ pub(crate) fn load(flags: &Flags) -> Result<Config> {
     if let Some(log) = &flags.log {
         figment = figment.merge(Serialized::default("log", log));
     }
-    figment.extract().map_err(|faults| {
+    let config: Config = figment.extract().map_err(|faults| {
         let faults = faults.into_iter().map(|fault| fault.to_string()).collect::<Vec<_>>();
         anyhow!("the configuration is wrong: {}; `tidemill config dump` shows every key", faults.join("; "))
-    })
+    })?;
+    config.check()?;
+    Ok(config)
+}
+
+impl Config {
+    /// Refuses what no part could work with, all of it at once.
+    fn check(&self) -> Result<()> {
+        let faults = [
+            self.scheduling.check().err().map(|fault| fault.to_string()),
+            self.ingestion.check().err().map(|fault| fault.to_string()),
+            self.analysis.check().err().map(|fault| fault.to_string()),
+        ];
+        let faults: Vec<String> = faults.into_iter().flatten().collect();
+        if !faults.is_empty() {
+            bail!("{}", faults.join("; "));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +166,13 @@ mod tests {
     fn an_unknown_key_is_named() {
         let fault = from("[store]\npaht = \"here\"\n").unwrap_err().to_string();
         assert!(fault.contains("paht"), "{fault}");
+    }
+
+    #[test]
+    fn what_no_part_could_work_with_is_named_all_of_it() {
+        let text = "[ingestion]\nbatch_documents = 0\n[analysis]\nset_aside_ms = 0\n";
+        let fault = from(text).unwrap_err().to_string();
+        assert!(fault.contains("batch_documents") && fault.contains("set_aside_ms"), "{fault}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl SqliteStore {
     pub async fn open(config: SqliteConfig) -> Result<Self, Error> {
         let opened = open::open(&config).await?;
         let readers = Readers::new(opened.readers);
-        let writer = Writer::start(opened.writer, opened.lock);
+        let writer = Writer::start(&config.path, opened.writer, opened.lock);
         Ok(Self { writer, readers })
     }
 

@@ -10,6 +10,7 @@ mod call;
 mod step;
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +32,8 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// The handle to the writer.
 pub(crate) struct Writer {
+    /// The data folder, for who has to make room in it.
+    folder: PathBuf,
     sender: Mutex<Option<mpsc::Sender<Box<dyn Calls>>>>,
     task: Mutex<Option<JoinHandle<()>>>,
     commits: Arc<AtomicU64>,
@@ -38,11 +41,13 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer. It holds the lock until its connection is closed.
-    pub(crate) fn start(connection: SqliteConnection, lock: File) -> Self {
+    pub(crate) fn start(folder: &Path, connection: SqliteConnection, lock: File) -> Self {
         let (sender, calls) = mpsc::channel(MAX_CALLS);
         let commits = Arc::new(AtomicU64::new(0));
         let looped = Loop { connection, memo: Memo::default(), calls, commits: Arc::clone(&commits), lock };
-        Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(tokio::spawn(looped.run()))), commits }
+        let task = tokio::spawn(looped.run());
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        Self { folder, sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), commits }
     }
 
     /// Runs a step and answers when it is durable.
@@ -51,7 +56,10 @@ impl Writer {
         let sender = self.sender.lock().await.clone().ok_or_else(closed)?;
         sender.send(Box::new(call)).await.map_err(|_| closed())?;
         drop(sender);
-        answer.await.map_err(|_| closed())?
+        answer.await.map_err(|_| closed())?.map_err(|error| match error {
+            Error::Full(reason) => Error::Full(format!("{} in {}", reason, self.folder.display())),
+            other => other,
+        })
     }
 
     pub(crate) fn commits(&self) -> u64 {

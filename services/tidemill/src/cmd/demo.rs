@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     let url = format!("http://{address}");
     let ports = Ports { gateway: Some(listener), parts: None };
     let mesh = compose::start(config, &compose::NAMES, ports).await?;
-    tokio::spawn(mesh.shutdown.clone().on_signal());
+    mesh.shutdown.on_signals().context("no signal can be heard")?;
 
     let stop = mesh.shutdown.soft();
     let exit = tokio::select! {

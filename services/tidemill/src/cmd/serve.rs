@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::builder::PossibleValuesParser;
 use tidemill_chassis::{server, telemetry};
 use tidemill_gateway::Auth;
@@ -54,7 +54,7 @@ pub(super) async fn serve(config: Config, names: &[&str]) -> Result<Exit> {
     let data = names.contains(&"storage").then(|| format!(", data in {}", config.store.path.display()));
     let ports = take_ports(&config, names).await?;
     let mesh = compose::start(config, names, ports).await?;
-    tokio::spawn(mesh.shutdown.clone().on_signal());
+    mesh.shutdown.on_signals().context("no signal can be heard")?;
     announce(&mesh, names, &data.unwrap_or_default())?;
     if mesh.until_stopped().await {
         return Ok(Exit::Done);

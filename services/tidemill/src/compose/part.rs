@@ -20,6 +20,9 @@ use crate::config::Config;
 /// The largest message between parts: a full batch of documents with their bodies.
 const MAX_MESSAGE: usize = 64 << 20;
 
+/// The largest answer to a request for leases: as many tasks as are asked for at once, each with its payload.
+const MAX_LEASES: usize = 512 << 20;
+
 /// What stands under every part.
 pub(super) struct Ground {
     pub(super) config: Config,
@@ -66,7 +69,7 @@ pub(super) fn storage(ground: &Ground, _: &Needs) -> Result<Part> {
 
 pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
     let tasks = TaskStoreServiceClient::new(needs.wire("storage"))
-        .max_decoding_message_size(MAX_MESSAGE)
+        .max_decoding_message_size(MAX_LEASES)
         .max_encoding_message_size(MAX_MESSAGE);
     let tenants = TenantStoreServiceClient::new(needs.wire("storage"));
     let deps = tidemill_scheduling::Deps { tasks, tenants, clock: ground.clock.clone() };

@@ -73,7 +73,7 @@ fn a_full_disk_is_named_and_with_more_room_the_same_push_goes_on() {
     let mut script = namespace(folder);
     script.args(["sh", "-c", SCRIPT, "sh", env!("CARGO_BIN_EXE_tidemill")]);
     script.args(["up", "--data", "disk/data", "--listen", "127.0.0.1:0"]);
-    script.stdout(Stdio::piped()).stderr(Stdio::null());
+    script.stdout(Stdio::piped()).stderr(fs::File::create(folder.join("log")).unwrap());
     let mut script = script.spawn().unwrap();
     let mut output = BufReader::new(script.stdout.take().unwrap());
     let mut disk = Disk { script, mesh: 0 };
@@ -86,6 +86,9 @@ fn a_full_disk_is_named_and_with_more_room_the_same_push_goes_on() {
     let acknowledged = counts["stored"].as_u64().unwrap();
     assert!(counts["complete"] == false && (1..2_500).contains(&acknowledged), "{counts}");
     call(&url, &["status"]).expect(0, &[]);
+    let log = fs::read_to_string(folder.join("log")).unwrap();
+    let data = folder.join("disk/data");
+    assert!(log.contains(&format!("full in {}", data.display())), "{log}");
     terminate(disk.mesh);
     assert_eq!(number(&mut output, "ended "), 0);
 
