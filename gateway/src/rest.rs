@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 use tidemill_chassis::{Context, sleep};
 use tidemill_proto::Body as RouteBody;
@@ -20,6 +20,9 @@ use crate::service::Shared;
 use crate::stream::{Fault, Outgoing};
 use crate::upload::Upload;
 use crate::{media, params, reply, transcode};
+
+/// How many bytes beyond the limit of a body are read to be thrown away.
+const DISCARDED: usize = 16 << 20;
 
 /// Answers one request.
 pub(crate) async fn answer(
@@ -170,17 +173,26 @@ async fn single(shared: &Shared, matched: &Matched, request: Request<Body>) -> R
     transcode::message(endpoint, &params, &body, Source::Body(0)).map_err(Error::Json)
 }
 
-/// The whole body, if it is within the limit.
-async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
+/// The whole body, if it is within the limit. Of a longer one some more is read and thrown away: many clients read the
+/// answer only when they have sent everything, and would see a broken connection instead.
+async fn read(mut body: Body, limit: usize) -> Result<Bytes, Error> {
+    let most = limit.saturating_add(DISCARDED);
     let announced = http_body::Body::size_hint(&body).lower();
-    if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+    if announced > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(Error::BodyTooLarge { limit });
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(fault) if fault.is::<LengthLimitError>() => Err(Error::BodyTooLarge { limit }),
-        Err(fault) => Err(Error::BodyUnreadable(fault.to_string())),
+    let (mut whole, mut length) = (BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|fault| Error::BodyUnreadable(fault.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length <= limit {
+            whole.extend_from_slice(&data);
+        } else if length > most {
+            break;
+        }
     }
+    if length > limit { Err(Error::BodyTooLarge { limit }) } else { Ok(whole.freeze()) }
 }
 
 /// The path is there for other methods: says for which.

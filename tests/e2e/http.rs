@@ -57,6 +57,11 @@ async fn what_is_wrong_is_answered_as_a_status(mesh: Mesh, _: &Path) -> Result<(
         (post("/v1/documents", json, "{oops"), StatusCode::BAD_REQUEST, 3),
         (post("/v1/documents", json, r#"{"bodi": "a"}"#), StatusCode::BAD_REQUEST, 3),
         (post("/v1/queries", json, r#"{"name": "q", "expression": "a AND ("}"#), StatusCode::BAD_REQUEST, 3),
+        (
+            post("/v1/documents", json, &format!("{{\"body\":\"{}\"}}", "a".repeat(8 << 20))),
+            StatusCode::PAYLOAD_TOO_LARGE,
+            3,
+        ),
     ];
     for (request, status, code) in cases {
         let answer = request.send().await?;
