@@ -17,6 +17,7 @@ mod fault;
 mod fields;
 mod lines;
 pub mod ndjson;
+mod quotes;
 mod rows;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! CSV with a header row (RFC 4180; LF, CRLF and CR line ends, a byte order mark, quoted line breaks).
 //!
-//! A file whose header lacks a column for the body gives one fatal fault that names the columns found and expected.
+//! A file whose header lacks a column for the body gives one fatal fault that names the columns found and expected. A
+//! field never closed is fatal too, and a row whose quotes are wrong is left out: what they swallowed is not guessed at.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Seek, SeekFrom};
@@ -34,8 +35,8 @@ impl<R: BufRead> CsvReader<R> {
         self.header = Some(Vec::new());
         let next = self.rows.position();
         let Some((line, row)) = row else { return Ok(()) };
-        if let Row::TooLong(size) = row {
-            return Err(ReadFault::too_long(line, next, size, self.options.max_record).fatal());
+        if let Some(fault) = self.unusable(line, row) {
+            return Err(fault.fatal());
         }
         let mut names = Vec::new();
         for bytes in self.rows.fields() {
@@ -48,6 +49,11 @@ impl<R: BufRead> CsvReader<R> {
         let places: Vec<_> = names.iter().map(|name| lookup(name)).collect();
         if !places.iter().flatten().any(|place| field(*place) == Field::Body) {
             return Err(no_body(line, next, &names));
+        }
+        if let Some(column) =
+            (1..places.len()).find(|at| places[*at].is_some() && places[..*at].contains(&places[*at]))
+        {
+            return Err(twice(line, next, &names[column], column));
         }
         self.report_unknown(line, next, &names, &places)?;
         self.header = Some(places);
@@ -62,15 +68,20 @@ impl<R: BufRead> CsvReader<R> {
         places: &[Option<usize>],
     ) -> Result<(), ReadFault> {
         let mut unknown = Unknown::default();
-        for (name, _) in names.iter().zip(places).filter(|(_, place)| place.is_none()) {
+        let named = |fault: ReadFault, name: &str, column: usize| match name {
+            "" => ReadFault { field: None, ..fault.at(count(column) + 1) },
+            name => fault.field(brief(name)),
+        };
+        for (column, name) in names.iter().enumerate().filter(|(column, _)| places[*column].is_none()) {
             if self.options.strict {
                 let mend = format!(
                     "remove the column, or read without the strict option; the columns are {EXPECTED}"
                 );
                 let fault = ReadFault::rejected(line, next, "is not a field of a document", mend);
-                return Err(fault.field(brief(name)).fatal());
+                return Err(named(fault, name, column).fatal());
             }
-            self.queue.extend(unknown.note(name, Position { line, ..next }));
+            let warning = unknown.note(name, Position { line, ..next });
+            self.queue.extend(warning.map(|warning| named(warning, name, column)));
         }
         Ok(())
     }
@@ -85,10 +96,21 @@ impl<R: BufRead> CsvReader<R> {
             }
         };
         let next = self.rows.position();
-        Some(match row {
-            Row::Whole => self.record(line, next),
-            Row::TooLong(size) => Err(ReadFault::too_long(line, next, size, self.options.max_record)),
+        Some(match self.unusable(line, row) {
+            Some(fault) => Err(fault),
+            None => self.record(line, next),
         })
+    }
+
+    /// What is wrong with the row that was read last, whatever its fields hold.
+    fn unusable(&self, line: u64, row: Row) -> Option<ReadFault> {
+        let next = self.rows.position();
+        match row {
+            Row::Whole => None,
+            Row::TooLong(size) => Some(ReadFault::too_long(line, next, size, self.options.max_record)),
+            Row::Open(place) => Some(ReadFault::open_quote(place, next)),
+            Row::Torn(place) => Some(ReadFault::torn_quote(place, next)),
+        }
     }
 
     fn record(&self, line: u64, next: Position) -> Result<Record, ReadFault> {
@@ -165,4 +187,13 @@ fn no_body(line: u64, next: Position, names: &[String]) -> ReadFault {
         "name the column of the text `body` in the header row; the columns are {EXPECTED}, parted by commas"
     );
     ReadFault::rejected(line, next, message, mend).field("body").fatal()
+}
+
+/// A field that two columns name: one of them would be dropped.
+fn twice(line: u64, next: Position, name: &str, column: usize) -> ReadFault {
+    let mend = "rename or remove one of the two: a document has the field once";
+    ReadFault::rejected(line, next, "two columns of the header have this name", mend)
+        .field(brief(name))
+        .at(count(column) + 1)
+        .fatal()
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::Position;
+use super::quotes::Place;
 
 /// What a fault means for the reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum Severity {
 pub struct ReadFault {
     /// What it means for the reading.
     pub severity: Severity,
-    /// The line where the record begins, from 1.
+    /// The line where the record begins, or the field at fault where that is known, from 1.
     pub line: u64,
     /// NDJSON: the byte in the line; CSV: the number of the field in its row; both from 1.
     pub column: Option<u64>,
@@ -90,6 +91,19 @@ impl ReadFault {
         Self::rejected(line, next, message, "split the document, or raise the limit of a record")
     }
 
+    /// Of a CSV file: from this quote on there is nothing but one field.
+    pub(super) fn open_quote(place: Place, next: Position) -> Self {
+        let message =
+            "the quoted field that begins here is never closed: it swallows all lines to the end of the file";
+        Self::rejected(place.line, next, message, QUOTE).at(place.field).fatal()
+    }
+
+    /// Of a CSV file: a row that goes on behind a closing quote.
+    pub(super) fn torn_quote(place: Place, next: Position) -> Self {
+        let message = "there is text behind the closing quote of the field that begins here; it may have swallowed lines that follow";
+        Self::rejected(place.line, next, message, QUOTE).at(place.field)
+    }
+
     pub(super) fn not_utf8(line: u64, next: Position, start: u64, valid: usize) -> Self {
         let offset = start.saturating_add(count(valid));
         let message = format!("the text is not UTF-8 at byte {offset} of the file");
@@ -101,6 +115,9 @@ impl ReadFault {
         Self::rejected(1, at, "the file is written in UTF-16", "save it as UTF-8").fatal()
     }
 }
+
+/// How quotes are mended.
+const QUOTE: &str = "close the quote, and write quotes inside of a quoted field twice (\"\")";
 
 /// A size as the file's offsets are counted.
 pub(super) fn count(size: usize) -> u64 {

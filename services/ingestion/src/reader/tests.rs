@@ -2,6 +2,7 @@
 
 mod csv;
 mod ndjson;
+mod quotes;
 
 use std::io::{BufReader, Cursor};
 
@@ -40,7 +41,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn file() -> impl Strategy<Value = Vec<u8>> {
-    let end = prop_oneof![Just(&b"\n"[..]), Just(&b"\r\n"[..]), Just(&b"\n\n"[..])];
+    let end = prop::sample::select(vec![&b"\n"[..], b"\r\n", b"\n\n", b"\r"]);
     let lines = proptest::collection::vec((line(), end), 0..12);
     let start = prop_oneof![Just(&b""[..]), Just(&b"\xef\xbb\xbf"[..]), Just(&b"id,body\n"[..])];
     (start, lines).prop_map(|(start, lines)| {

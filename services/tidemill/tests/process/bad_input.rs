@@ -41,6 +41,14 @@ fn each_bad_record_is_named_by_its_line_and_the_others_are_stored() {
 }
 
 #[test]
+fn a_quote_left_open_in_a_csv_file_is_named_by_its_line() {
+    let folder = folder(&[("open.csv", b"title,body\nOne,a\nTwo,\"unclosed\nThree,b\nFour,c\n")]);
+    let mesh = Mesh::up(folder.path());
+    let told = mesh.call(&["push", "--json", "open.csv"]).expect(2, &["open.csv:3:2:", "close the quote"]);
+    assert_eq!((&told.json()["stored"], &told.json()["refused"]), (&1.into(), &1.into()));
+}
+
+#[test]
 fn a_document_that_the_mesh_refuses_is_named_by_its_line_too() {
     let long = format!("{{\"body\":\"fits\"}}\n{{\"body\":\"{}\"}}\n", "word ".repeat(300_000));
     let folder = folder(&[("long.jsonl", long.as_bytes())]);

@@ -70,3 +70,81 @@ fn bytes_that_are_not_utf_8_name_the_field() {
 fn an_empty_file_or_a_bare_header_holds_nothing() {
     assert!(read("").is_empty() && read("id,body\n").is_empty() && read("\n\n").is_empty());
 }
+
+fn told(items: &[Item]) -> Vec<(u64, Option<u64>, Severity)> {
+    faults(items).iter().map(|fault| (fault.line, fault.column, fault.severity)).collect()
+}
+
+#[test]
+fn a_quote_left_open_is_a_fault_where_the_field_begins() {
+    let items = read("title,body\nOne,a\nTwo,\"unclosed\nThree,b\nFour,c\n");
+    assert_eq!(records(&items).len(), 1);
+    assert_eq!(told(&items), [(3, Some(2), Severity::Fatal)]);
+    let text = faults(&items)[0].to_string();
+    assert!(text.contains("never closed") && text.contains("close the quote"), "{text}");
+    let later = read("title,body\n\"a\nb\",\"unclosed\n");
+    assert_eq!(told(&later), [(3, Some(2), Severity::Fatal)]);
+    assert_eq!(told(&read("id,\"body\n1,a\n2,b\n")), [(1, Some(2), Severity::Fatal)]);
+    for end in ["1,\"", "1,\"a\"\"", "\"", "1,\"a\r"] {
+        assert_eq!(told(&read(&format!("id,body\n{end}")))[0].2, Severity::Fatal, "{end:?}");
+    }
+}
+
+#[test]
+fn a_quote_that_closes_at_a_later_one_is_a_fault_and_the_rows_behind_are_read() {
+    let items = read("title,body\nTwo,\"unclosed\nThree,\"b\"\nFour,c\nFive,\"d\" e\n\"f\"\"\",g\n");
+    assert_eq!(told(&items), [(2, Some(2), Severity::Rejected), (5, Some(2), Severity::Rejected)]);
+    let titles: Vec<_> = records(&items).iter().map(|record| record.document.title.clone()).collect();
+    assert_eq!(titles, ["Four", "f\""]);
+    assert!(faults(&items)[0].to_string().contains("twice (\"\")"), "{}", faults(&items)[0]);
+}
+
+#[test]
+fn a_quote_left_open_is_told_rather_than_the_length_that_comes_of_it() {
+    let options = Options { max_record: 64, ..Options::default() };
+    let text = format!("id,body\n1,a\n2,\"{}", "x,\n".repeat(5_000));
+    let items = all(text.as_bytes(), Format::Csv, &options);
+    assert_eq!(told(&items), [(3, Some(2), Severity::Fatal)]);
+    assert!(faults(&items)[0].message.contains("never closed"), "{}", faults(&items)[0]);
+}
+
+#[test]
+fn a_quote_within_a_field_is_text() {
+    let items = read("id,body\n1,a 5\" pipe\n2, \"b\"\n");
+    let bodies: Vec<_> = records(&items).iter().map(|record| record.document.body.clone()).collect();
+    assert_eq!((bodies, faults(&items).len()), (vec!["a 5\" pipe".to_owned(), " \"b\"".to_owned()], 0));
+}
+
+#[test]
+fn bare_carriage_returns_end_lines_and_are_counted() {
+    let items = read("id,body\r1,a\r\r2,\r\"3\",c\r4,\"d\rd\"\r5,e");
+    let lines: Vec<_> = records(&items).iter().map(|record| record.line).collect();
+    assert_eq!((lines, told(&items)), (vec![2, 5, 6, 7], vec![(4, None, Severity::Rejected)]));
+}
+
+#[test]
+fn a_mark_before_a_quoted_header_and_a_last_line_without_an_end_are_read() {
+    let items = read("\u{feff}\"id\",\"body\"\n1,a\n2,\"b\"");
+    assert_eq!((records(&items).len(), faults(&items).len()), (2, 0));
+}
+
+#[test]
+fn a_nul_swallows_nothing() {
+    let items = read("id,body\n1,a\0b\n\0,\0\n3,c\n");
+    assert_eq!(records(&items).len() + faults(&items).len(), 3);
+}
+
+#[test]
+fn a_column_without_a_name_is_told_by_its_number() {
+    let items = read(",body,\n0,a,\n1,b,\n");
+    assert_eq!((records(&items).len(), told(&items)), (2, vec![(1, Some(1), Severity::Warning)]));
+    assert_eq!(faults(&items)[0].field, None);
+}
+
+#[test]
+fn two_columns_of_one_name_are_a_fault_and_two_names_of_one_field_have_an_order() {
+    let items = read("id,body,Body\n1,a,b\n");
+    assert_eq!(told(&items), [(1, Some(3), Severity::Fatal)]);
+    assert!(records(&items).is_empty() && faults(&items)[0].mend.contains("rename"));
+    assert_eq!(records(&read("content,body\na,b\n"))[0].document.body, "b");
+}

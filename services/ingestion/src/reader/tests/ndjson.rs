@@ -139,3 +139,31 @@ fn every_line_of_the_shared_files_is_a_document() {
         }
     }
 }
+
+#[test]
+fn what_follows_an_object_on_its_line_is_a_fault_and_nothing_of_the_line_is_read() {
+    let items = read(
+        "{\"body\": \"a\"}{\"body\": \"b\"}\n{\"body\": \"c\"} x\n{\"body\": \"d\"} \t\r\n{\"body\": \"e\"},\n\u{feff}{\"body\": \"f\"}\n",
+    );
+    assert_eq!((records(&items).len(), records(&items)[0].line), (1, 3));
+    let told: Vec<_> = faults(&items).iter().map(|fault| (fault.line, fault.column)).collect();
+    assert_eq!(told, [(1, Some(14)), (2, Some(15)), (4, Some(14)), (5, Some(1))]);
+}
+
+#[test]
+fn bare_carriage_returns_and_nuls_swallow_nothing_unsaid() {
+    let items = read("{\"body\": \"a\"}\r{\"body\": \"b\"}\r\n\0\n{\"body\": \"c\0\"}\n{\"body\": \"d\"}");
+    assert_eq!(records(&items).len(), 1);
+    assert_eq!(faults(&items).iter().map(|fault| fault.line).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn characters_split_over_reads_are_whole() {
+    let text = "\u{feff}{\"body\": \"Gezeitenmühle 🌊 潮\"}\r\n{\"body\": \"é\"}";
+    for size in 1..9 {
+        let input = BufReader::with_capacity(size, text.as_bytes());
+        let items: Vec<Item> = open(input, Format::Ndjson, Options::default()).collect();
+        let bodies: Vec<_> = records(&items).iter().map(|record| record.document.body.clone()).collect();
+        assert_eq!(bodies, ["Gezeitenmühle 🌊 潮", "é"]);
+    }
+}
