@@ -4,6 +4,8 @@
 //! - A document is acknowledged only after it, its matches and their analysis tasks are durable, in one step of the
 //!   store; sending it again changes nothing.
 //! - What is stored was matched against the query set of that moment: the store refuses what was not.
+//! - A stop of the process loses nothing and waits for nobody: what was taken is stored and acknowledged, nothing more
+//!   is taken, and the client is told to push again.
 //! - Memory is bounded: a stream is pulled only as fast as the store takes it, a source is read ahead by a few
 //!   documents, compiled queries are kept for so many tenants.
 //! - [`query`], [`matcher`], [`text`], [`document`], [`folder`] and [`feed::parse`] are pure or plain I/O; they know
@@ -45,6 +47,7 @@ use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingService
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
 use tidemill_worker::{Handler, Worker};
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use config::Config;
@@ -99,14 +102,22 @@ pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
         config: tidemill_worker::Config { slots: config.collectors },
         handlers: HashMap::from([(COLLECT.to_owned(), Arc::new(collector) as Arc<dyn Handler>)]),
     };
-    let push = Push::new(pipeline, &config);
+    let stopping = CancellationToken::new();
+    let push = Push::new(pipeline, &config, stopping.clone());
     let service = Ingestion { content, scheduling, recipes, push, local_sources: config.local_sources };
     let server = IngestionServiceServer::new(service).max_decoding_message_size(config.max_message_bytes);
     Ok(Part {
         name: "ingestion",
         routes: Routes::new(server),
         services: vec![SERVICE_NAME],
-        background: vec![Background::new("collector", move |stop| worker.run(workers, stop))],
+        background: vec![
+            Background::new("collector", move |stop| worker.run(workers, stop)),
+            // Only loops hear of the stop, and a push that goes on must hear of it too.
+            Background::new("pushes", move |stop| async move {
+                stop.cancelled().await;
+                stopping.cancel();
+            }),
+        ],
     })
 }
 

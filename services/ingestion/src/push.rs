@@ -2,7 +2,8 @@
 //!
 //! The stream is pulled, not pushed: nothing is read unless its answer is wanted, so memory stays flat and a client
 //! that stops reading acknowledgements only stalls itself. A batch is what has arrived while the ones before were
-//! being stored; a bounded number is under way at once, and they are acknowledged in their order.
+//! being stored; a bounded number is under way at once, and they are acknowledged in their order. When the process is
+//! to stop, a stream takes nothing more, acknowledges what it took, and ends with a fault that says so.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tidemill_proto::ingestion::v1::{
     Rejection,
 };
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::batch::{Bounds, ready_batches};
@@ -22,6 +24,10 @@ use crate::document::{self, Document, Limits};
 use crate::pipeline::{Pipeline, Stored};
 use crate::{Config, Error};
 
+/// How a stream ends when the process is to stop.
+const STOPPING: &str = "this mesh is stopping: what it acknowledged is stored; once it runs again, push again, it goes on \
+                        where it was acknowledged";
+
 /// Takes pushed documents in.
 #[derive(Debug, Clone)]
 pub(crate) struct Push {
@@ -29,13 +35,15 @@ pub(crate) struct Push {
     limits: Limits,
     bounds: Bounds,
     in_flight: usize,
+    stop: CancellationToken,
 }
 
 impl Push {
-    /// Pushes into this pipeline.
-    pub(crate) fn new(pipeline: Arc<Pipeline>, config: &Config) -> Self {
+    /// Pushes into this pipeline; streams end when the token is cancelled.
+    pub(crate) fn new(pipeline: Arc<Pipeline>, config: &Config, stop: CancellationToken) -> Self {
         let bounds = Bounds { items: config.batch_documents, bytes: config.batch_bytes };
-        Self { pipeline, limits: config.document.clone(), bounds, in_flight: config.batches_in_flight }
+        let (limits, in_flight) = (config.document.clone(), config.batches_in_flight);
+        Self { pipeline, limits, bounds, in_flight, stop }
     }
 
     /// Stores one document.
@@ -69,6 +77,7 @@ impl Push {
     {
         let in_flight = self.in_flight;
         let mut totals = Totals::default();
+        let requests = until_stopped(requests, self.stop.clone()).boxed();
         ready_batches(numbered(requests), self.bounds, size)
             .map(move |batch| self.clone().store(context.clone(), batch))
             .buffered(in_flight)
@@ -113,6 +122,27 @@ fn size(item: &Result<Numbered, Status>) -> usize {
         .ok()
         .and_then(|item| item.document.as_ref())
         .map_or(0, |new| new.body.len() + new.title.len())
+}
+
+/// The requests up to the moment when the process is to stop, then the fault that tells it.
+fn until_stopped<S>(
+    requests: S,
+    stop: CancellationToken,
+) -> impl Stream<Item = Result<PushDocumentsRequest, Status>> + Send
+where
+    S: Stream<Item = Result<PushDocumentsRequest, Status>> + Send + Unpin,
+{
+    stream::unfold(Some(requests), move |requests| {
+        let stop = stop.clone();
+        async move {
+            let mut requests = requests?;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => Some((Err(Status::unavailable(STOPPING)), None)),
+                request = requests.next() => request.map(|request| (request, Some(requests))),
+            }
+        }
+    })
 }
 
 /// Gives every message its number; the first fault, of the stream or of its numbers, is the last item.

@@ -8,3 +8,4 @@ mod mesh;
 mod pushing;
 mod running;
 mod site;
+mod stopping;

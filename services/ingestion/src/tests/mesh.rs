@@ -67,19 +67,30 @@ impl Mesh {
 
     /// Makes a source and runs it; its task when that has ended.
     pub(super) async fn collected(&self, name: &str, kind: SourceKind, location: &str) -> Task {
+        self.source(name, kind, location).await;
+        self.run(name).await
+    }
+
+    /// Makes a source.
+    pub(super) async fn source(&self, name: &str, kind: SourceKind, location: &str) {
         let request = CreateSourceRequest { name: name.into(), kind: kind.into(), location: location.into() };
         self.client.clone().create_source(asked(request)).await.unwrap();
-        self.run(name).await
     }
 
     /// Runs a source; its task when that has ended.
     pub(super) async fn run(&self, name: &str) -> Task {
-        let request = asked(RunSourceRequest { name: name.into() });
-        let id = self.client.clone().run_source(request).await.unwrap().into_inner().task_id;
+        let id = self.begin(name).await;
         self.ended(&id).await
     }
 
-    async fn ended(&self, id: &str) -> Task {
+    /// Runs a source; the id of its task.
+    pub(super) async fn begin(&self, name: &str) -> String {
+        let request = asked(RunSourceRequest { name: name.into() });
+        self.client.clone().run_source(request).await.unwrap().into_inner().task_id
+    }
+
+    /// The task when it has ended.
+    pub(super) async fn ended(&self, id: &str) -> Task {
         for _ in 0..1_000 {
             let request = asked(GetTaskRequest { id: id.to_owned() });
             let task = self.queue.clone().get_task(request).await.unwrap().into_inner().task.unwrap();

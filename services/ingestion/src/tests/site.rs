@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::Notify;
 
 /// What a path answers.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub(super) enum Page {
     Status(u16, Vec<(&'static str, &'static str)>),
     /// Nothing, ever.
     Silence,
+    /// This text, once the test lets it go.
+    Held(String, Arc<Notify>),
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +76,10 @@ async fn answer(State(held): State<Arc<Mutex<Held>>>, request: Request) -> Respo
     match page {
         None => StatusCode::NOT_FOUND.into_response(),
         Some(Page::Silence) => std::future::pending().await,
+        Some(Page::Held(text, gate)) => {
+            gate.notified().await;
+            text.into_response()
+        }
         Some(Page::Tagged(_, tag))
             if request.headers().get(header::IF_NONE_MATCH).is_some_and(|is| is == tag) =>
         {
