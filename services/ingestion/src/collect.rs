@@ -123,7 +123,12 @@ impl Collector {
 
     async fn folder(&self, context: &Context, source: &Source) -> Result<Report, Error> {
         let root = PathBuf::from(self.local(&source.location)?);
-        let options = folder::Options { source: source.name.clone(), ..folder::Options::default() };
+        let largest = self.limits.max_markup.max(self.limits.max_body);
+        let options = folder::Options {
+            max_file: u64::try_from(largest).unwrap_or(u64::MAX),
+            setting: Some("ingestion.document.max_markup"),
+            source: source.name.clone(),
+        };
         let limits = self.limits.clone();
         self.store(context, move |out| {
             for item in folder::walk(&root, options)? {
@@ -165,10 +170,10 @@ impl Collector {
             for entry in feed::parse(&bytes, &url, now)?.entries {
                 let read = match entry {
                     Ok(new) => read(NewDocument { source: name.clone(), ..new }, &limits),
-                    Err(fault) => {
-                        let what = format!("entry {} {}", fault.place, fault.name);
-                        Read::Skipped(Skipped::new(what, format!("{}; {}", fault.message, fault.mend)))
-                    }
+                    Err(fault) => Read::Skipped(Skipped::new(
+                        fault.what(),
+                        format!("{}; {}", fault.message, fault.mend),
+                    )),
                 };
                 if out.blocking_send(read).is_err() {
                     break;
@@ -184,8 +189,7 @@ impl Collector {
         if self.local_sources {
             return Ok(place);
         }
-        let mend =
-            "sources on the server's own disk are turned off; set `local_sources`, or use a feed by http";
+        let mend = "sources on the server's own disk are turned off; set `ingestion.local_sources`, or use a feed by http";
         Err(Fault::new(ErrorKind::Denied, mend).into())
     }
 

@@ -126,7 +126,8 @@ const PUBLISHED: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799
 /// Checks and normalises a document. Pure; the cost is linear in the size of the body, whatever it holds.
 pub fn prepare(new: NewDocument, limits: &Limits) -> Result<Document, DocumentError> {
     if new.body.len() > limits.max_markup {
-        return Err(DocumentError::Oversized { actual: new.body.len(), limit: limits.max_markup });
+        let (actual, limit) = (new.body.len(), limits.max_markup);
+        return Err(DocumentError::Oversized { actual, limit, setting: "ingestion.document.max_markup" });
     }
     let source = name("source", &new.source, limits)?;
     let external_id = name("external_id", &new.external_id, limits)?;
@@ -139,7 +140,8 @@ pub fn prepare(new: NewDocument, limits: &Limits) -> Result<Document, DocumentEr
         return Err(DocumentError::Empty);
     }
     if body.len() > limits.max_body {
-        return Err(DocumentError::Oversized { actual: body.len(), limit: limits.max_body });
+        let (actual, limit) = (body.len(), limits.max_body);
+        return Err(DocumentError::Oversized { actual, limit, setting: "ingestion.document.max_body" });
     }
     let title = title([new.title, found], &body, content_type, limits.max_title);
     let content_hash = hash(&title, &body);

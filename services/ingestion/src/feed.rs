@@ -14,6 +14,7 @@ use std::fmt;
 
 use feed_rs::{model, parser};
 use tidemill_kernel::{ErrorKind, Timestamp};
+use url::Url;
 
 use crate::document::NewDocument;
 
@@ -41,11 +42,17 @@ pub struct EntryFault {
 
 impl fmt::Display for EntryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "entry {}", self.place)?;
-        if !self.name.is_empty() {
-            write!(f, " (`{}`)", self.name)?;
+        write!(f, "{}: {}; {}", self.what(), self.message, self.mend)
+    }
+}
+
+impl EntryFault {
+    /// Its place and, where it has one, its name.
+    pub fn what(&self) -> String {
+        match self.name.as_str() {
+            "" => format!("entry {}", self.place),
+            name => format!("entry {} (`{name}`)", self.place),
         }
-        write!(f, ": {}; {}", self.message, self.mend)
     }
 }
 
@@ -75,11 +82,18 @@ impl FeedError {
     }
 }
 
-/// Reads a feed. `base_url` is where it came from: relative links are resolved against `xml:base` and then against it.
-/// An entry dated after `now` is dated `now`.
+/// Reads a feed. `base_url` is where it came from: relative links are resolved against `xml:base` and then against it,
+/// those of a file against the address that the feed gives for itself, if it gives one. An entry dated after `now` is
+/// dated `now`.
 pub fn parse(bytes: &[u8], base_url: &str, now: Timestamp) -> Result<Feed, FeedError> {
-    let base = url::Url::parse(base_url).ok().map(String::from);
+    let base = Url::parse(base_url).ok();
+    let base = match base {
+        Some(file) if file.scheme() == "file" => Some(home(bytes).unwrap_or(file)),
+        other => other,
+    };
+    let base = base.map(String::from);
     let read = |bytes: &[u8]| read(bytes, base.as_deref());
+    let base_url = base.as_deref().unwrap_or_default();
     let (head, entries) = match read(bytes) {
         Ok(mut feed) => {
             let entries = std::mem::take(&mut feed.entries).into_iter().map(Ok).collect();
@@ -98,6 +112,19 @@ pub fn parse(bytes: &[u8], base_url: &str, now: Timestamp) -> Result<Feed, FeedE
         }),
     });
     Ok(Feed { title, entries: entries.collect() })
+}
+
+/// The address on the web that a feed gives for itself: of its site, else its own.
+fn home(bytes: &[u8]) -> Option<Url> {
+    let read = |bytes: &[u8]| read(bytes, None);
+    let head = read(bytes).ok().or_else(|| salvage::entries(bytes, &read)?.0)?;
+    let link = |own: bool| {
+        let links = head.links.iter().filter(move |link| (link.rel.as_deref() == Some("self")) == own);
+        links
+            .filter_map(|link| Url::parse(&link.href).ok())
+            .find(|url| matches!(url.scheme(), "http" | "https"))
+    };
+    link(false).or_else(|| link(true))
 }
 
 /// Reads a whole feed, with a parser of its own: one that has failed panics when it is used again.

@@ -22,13 +22,15 @@ use crate::document::{ContentType, NewDocument};
 pub struct Options {
     /// The largest file in bytes; larger ones are reported, not read.
     pub max_file: u64,
+    /// The setting that says so, if whoever reads the report can change it.
+    pub setting: Option<&'static str>,
     /// The source of the documents.
     pub source: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_file: 8 << 20, source: String::new() }
+        Self { max_file: 8 << 20, setting: None, source: String::new() }
     }
 }
 
@@ -159,7 +161,9 @@ impl Folder {
         let size = size.max(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         if size > max {
             let message = format!("is {size} bytes; at most {max} are read");
-            return Err(fault(message, "split the file, or raise the limit"));
+            let raise =
+                self.options.setting.map(|setting| format!(", or raise `{setting}`")).unwrap_or_default();
+            return Err(fault(message, &format!("split the file{raise}")));
         }
         let body = text(bytes)
             .map_err(|message| fault(message, "save it as UTF-8 text, or give it another extension"))?;

@@ -9,12 +9,14 @@ pub enum DocumentError {
     #[error("body is empty once markup and blank space are removed; send the text of the document")]
     Empty,
     /// The body is over a limit; both in bytes.
-    #[error("body is {actual} bytes; at most {limit} are allowed: split the document, or raise the limit")]
+    #[error("body is {actual} bytes; at most {limit} are allowed: split the document, or raise `{setting}`")]
     Oversized {
         /// Bytes that came.
         actual: usize,
         /// Bytes that are allowed.
         limit: usize,
+        /// The setting that says so.
+        setting: &'static str,
     },
     /// A source name, external id or URL is over its limit; both in bytes.
     #[error("{field} is {actual} bytes; at most {limit} are allowed: shorten it")]

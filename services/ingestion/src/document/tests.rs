@@ -99,13 +99,19 @@ fn a_body_without_text_is_refused() {
 fn an_oversized_body_names_both_sizes() {
     let limits = Limits { max_body: 10, max_markup: 40, ..Limits::default() };
     let error = prepare(new("T", "12345678901", ContentType::Text), &limits).unwrap_err();
-    assert_eq!(error, DocumentError::Oversized { actual: 11, limit: 10 });
+    assert_eq!(
+        error,
+        DocumentError::Oversized { actual: 11, limit: 10, setting: "ingestion.document.max_body" }
+    );
     let violation = error.violation();
     assert_eq!(violation.field, "body");
     assert!(violation.description.contains("11 bytes") && violation.description.contains("10"));
     assert!(prepare(new("T", "<b title='quite long'>short</b>", ContentType::Html), &limits).is_ok());
     let error = prepare(new("T", &"<b>".repeat(14), ContentType::Html), &limits).unwrap_err();
-    assert_eq!(error, DocumentError::Oversized { actual: 42, limit: 40 });
+    assert_eq!(
+        error,
+        DocumentError::Oversized { actual: 42, limit: 40, setting: "ingestion.document.max_markup" }
+    );
 }
 
 #[test]

@@ -55,6 +55,36 @@ fn links_are_resolved_against_xml_base_first() {
 }
 
 #[test]
+fn links_in_a_file_are_resolved_against_the_address_that_the_feed_gives_for_itself() {
+    let url = |text: &str| {
+        let feed = parse(text.as_bytes(), "file:///home/me/feed.xml", NOW).unwrap();
+        good(&feed).first().map(|document| document.url.clone()).unwrap()
+    };
+    let rss = |head: &str, more: &str| {
+        format!(
+            "<rss version=\"2.0\" xmlns:a=\"http://www.w3.org/2005/Atom\"><channel><title>R</title>{head}\
+             <item><guid>1</guid><title>T</title><link>/one</link></item>{more}</channel></rss>"
+        )
+    };
+    let own = "<a:link rel=\"self\" href=\"https://feeds.example.org/x.xml\"/>";
+    let site = "<link>https://example.org/blog/</link>";
+    assert_eq!(url(&rss(&[own, site].concat(), "")), "https://example.org/one");
+    assert_eq!(url(&rss(own, "")), "https://feeds.example.org/one");
+    // Also of a feed that is read entry by entry, as its end is missing.
+    assert_eq!(url(rss(site, "").trim_end_matches("</channel></rss>")), "https://example.org/one");
+    let atom = atom("<entry><id>1</id><title>T</title><link href=\"high\"/></entry>");
+    assert_eq!(
+        url(&atom.replace("<id>f", "<link href=\"https://example.org/sea/\"/><id>f")),
+        "https://example.org/sea/high"
+    );
+    let json = "{\"version\":\"https://jsonfeed.org/version/1\",\"title\":\"J\",\"home_page_url\":\"https://example.org/\",\
+        \"items\":[{\"id\":\"1\",\"url\":\"/j\",\"content_text\":\"c\"}]}";
+    assert_eq!(url(json), "https://example.org/j");
+    // Without an address of its own, what it names lies beside it.
+    assert_eq!(url(&rss("", "").replace("/one", "one.html")), "file:///home/me/one.html");
+}
+
+#[test]
 fn rss_of_every_version_is_read() {
     let two = read(
         "<rss version=\"2.0\" xmlns:content=\"http://purl.org/rss/1.0/modules/content/\"><channel><title>R</title>\

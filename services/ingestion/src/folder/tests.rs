@@ -7,7 +7,7 @@ use super::*;
 fn read(root: &Path) -> (Vec<NewDocument>, Vec<FileFault>) {
     let mut documents = Vec::new();
     let mut faults = Vec::new();
-    for item in walk(root, Options { max_file: 100, source: "notes".into() }).unwrap() {
+    for item in walk(root, Options { max_file: 100, setting: Some("bar"), source: "notes".into() }).unwrap() {
         match item {
             Ok(document) => documents.push(document),
             Err(fault) => faults.push(fault),
@@ -64,7 +64,7 @@ fn a_file_that_is_no_text_is_named_with_the_reason_and_the_walk_goes_on() {
             "is written in UTF-16"
         ]
     );
-    assert!(faults[2].to_string().contains("3.txt"));
+    assert!(faults[2].to_string().contains("3.txt") && faults[2].mend.contains("raise `bar`"));
 }
 
 #[cfg(unix)]

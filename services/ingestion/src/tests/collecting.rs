@@ -76,5 +76,5 @@ async fn a_folder_source_made_earlier_is_not_read_once_local_sources_are_off() {
     source(&fixture, SourceKind::Folder, folder.path()).await;
     let strict = Fixture { config: Config { local_sources: false, ..Config::default() }, ..fixture };
     let failed = strict.collect("notes").await.unwrap_err();
-    assert!(!failed.retryable && failed.error.contains("local_sources"), "{failed}");
+    assert!(!failed.retryable && failed.error.contains("`ingestion.local_sources`"), "{failed}");
 }

@@ -76,14 +76,14 @@ async fn relative_links_are_those_of_the_place_that_a_redirect_leads_to() {
 #[tokio::test]
 async fn bad_entries_are_left_out_and_named_and_the_others_stored() {
     let (fixture, site) = news("/feed").await;
-    let bad = "<item><guid>2</guid></item><item><title>No name</title></item>";
+    let bad = "<item><guid>2</guid></item><item><title>No name</title></item><item></item>";
     let items = [item(1, "the tide comes"), bad.to_owned(), item(3, "the tide goes")].concat();
     site.put("/feed", Page::Tagged(rss(&items), "\"v1\""));
     let report = fixture.collect("news").await.unwrap();
-    assert_eq!(counts(&report), [&json!(2), &json!(0), &json!(2), &json!(false)], "{report}");
+    assert_eq!(counts(&report), [&json!(2), &json!(0), &json!(3), &json!(false)], "{report}");
     let what: Vec<_> =
         report["skipped"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
-    assert_eq!(what, ["entry 2 2", "entry 3 No name"]);
+    assert_eq!(what, ["entry 2 (`2`)", "entry 3 (`No name`)", "entry 4"]);
     assert!(report["skipped"][0]["why"].as_str().unwrap().contains("publisher"), "{report}");
 }
 

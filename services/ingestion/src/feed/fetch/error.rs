@@ -26,7 +26,7 @@ pub enum FetchError {
     },
     /// The host is inside the network, and that is not allowed.
     #[error(
-        "the host `{host}` is not on the public internet; use a public address, or have private ones allowed"
+        "the host `{host}` is not on the public internet; use a public address, or have the operator set `ingestion.private_feeds`"
     )]
     Private {
         /// The host.
@@ -71,7 +71,7 @@ pub enum FetchError {
         mend: &'static str,
     },
     /// The answer is over the limit, in bytes.
-    #[error("{url}: the answer is over {limit} bytes; take a smaller feed, or raise the limit")]
+    #[error("{url}: the answer is over {limit} bytes; use a feed with fewer entries")]
     TooLarge {
         /// The address.
         url: String,

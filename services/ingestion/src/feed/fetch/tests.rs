@@ -136,6 +136,7 @@ async fn hosts_inside_are_refused_by_address_and_by_name() {
         let url = format!("http://{host}:{port}/feed");
         let error = fetcher(false).fetch(&url, &FeedCursor::default()).await.unwrap_err();
         assert!(matches!(error, FetchError::Private { .. }), "{host}: {error}");
+        assert!(error.to_string().contains("`ingestion.private_feeds`"), "{error}");
         assert_eq!(error.kind(), ErrorKind::Denied);
     }
 }
