@@ -13,9 +13,12 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tidemill_chassis::Switchboard;
 use tidemill_chassis::context::TRACE_PARENT;
+use tidemill_chassis::telemetry::span;
 use tidemill_kernel::Clock;
 use tonic::body::Body;
 use tower::Service;
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
 
 use crate::access::Catalogue;
 use crate::auth::{Authenticator, Caller};
@@ -92,22 +95,47 @@ where
     }
 }
 
-/// Answers one request; a defect in it is one failed request.
+/// Answers one request within a span of its own, which goes on what the caller traces.
 async fn answer(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
-    let trace_parent = shared.traces.parent(request.headers());
-    let is_grpc = passthrough::is_grpc(request.headers());
+    let (given, is_grpc) = (shared.traces.given(request.headers()), passthrough::is_grpc(request.headers()));
+    let span = info_span!(
+        "http",
+        otel.name = request.method().as_str(),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = request.method().as_str(),
+        url.path = request.uri().path(),
+        http.response.status_code = Empty,
+    );
+    let own = span::begin(&span, given.as_deref());
+    let trace_parent = own.or(given).unwrap_or_else(|| shared.traces.fresh());
+    let response = guarded(&shared, request, is_grpc, &trace_parent).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    response
+}
+
+/// The answer; a defect in it is one failed request.
+async fn guarded(
+    shared: &Arc<Shared>,
+    request: Request<Body>,
+    is_grpc: bool,
+    trace_parent: &str,
+) -> Response<Body> {
     let answer = async {
         if is_grpc {
-            return passthrough::forward(&shared, request, &trace_parent).await;
+            return passthrough::forward(shared, request, trace_parent).await;
         }
-        rest::answer(&shared, request, &trace_parent).await.unwrap_or_else(status::response)
+        rest::answer(shared, request, trace_parent).await.unwrap_or_else(status::response)
     };
     let mut response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(trace_parent, "a request made the gateway panic");
         let error = Error::Defect("its log says more".to_owned());
         if is_grpc { error.into_status().into_http() } else { status::response(error) }
     });
-    if let Ok(value) = HeaderValue::from_str(&trace_parent) {
+    if let Ok(value) = HeaderValue::from_str(trace_parent) {
         response.headers_mut().insert(TRACE_PARENT, value);
     }
     if !is_grpc {

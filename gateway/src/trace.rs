@@ -18,13 +18,14 @@ impl Traces {
         Self(Mutex::new(rng))
     }
 
-    /// The `traceparent` of these headers if there is a good one, else a new one.
-    pub(crate) fn parent(&self, headers: &HeaderMap) -> String {
+    /// The `traceparent` of these headers if there is a good one.
+    pub(crate) fn given(&self, headers: &HeaderMap) -> Option<String> {
         let given = headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok());
-        given.filter(|given| is_trace_parent(given)).map_or_else(|| self.fresh(), str::to_owned)
+        given.filter(|given| is_trace_parent(given)).map(str::to_owned)
     }
 
-    fn fresh(&self) -> String {
+    /// A new one.
+    pub(crate) fn fresh(&self) -> String {
         let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // All zeros mean "none" in either id.
         let trace = (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())).max(1);
@@ -52,18 +53,16 @@ mod tests {
     fn a_good_trace_goes_on_and_anything_else_begins_a_new_one() {
         let traces = Traces::new(StdRng::seed_from_u64(1));
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let with = |value: &str| {
-            traces.parent(&HeaderMap::from_iter([(
-                http::HeaderName::from_static(TRACE_PARENT),
-                value.parse().unwrap(),
-            )]))
+        let given = |value: &str| {
+            let headers = [(http::HeaderName::from_static(TRACE_PARENT), value.parse().unwrap())];
+            traces.given(&HeaderMap::from_iter(headers))
         };
-        assert_eq!(with(good), good);
+        assert_eq!(given(good).as_deref(), Some(good));
         let zeros = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
         for bad in ["", "x", zeros, &good.to_uppercase(), &good[1..]] {
-            let fresh = with(bad);
-            assert!(fresh != bad && is_trace_parent(&fresh), "{bad} {fresh}");
+            assert_eq!(given(bad), None, "{bad}");
         }
-        assert_ne!(traces.parent(&HeaderMap::new()), traces.parent(&HeaderMap::new()));
+        let (one, two) = (traces.fresh(), traces.fresh());
+        assert!(one != two && is_trace_parent(&one), "{one} {two}");
     }
 }

@@ -1,17 +1,63 @@
-//! Logs: human-readable on a terminal, JSON otherwise; to standard error, so that output stays clean.
+//! Logs and traces of a process. Logs are human-readable on a terminal, JSON otherwise, and go to standard error, so
+//! that output stays clean. Traces go to a collector by OTLP over gRPC where one is set; without one no span is made.
+
+mod otlp;
+pub mod span;
 
 use std::io::{IsTerminal, stderr};
 
-use tracing_subscriber::EnvFilter;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-/// Starts logging. `filter` is in `tracing`'s filter syntax; the environment variable `TIDEMILL_LOG` wins over it.
-/// A filter that cannot be read is an error that says which part.
-pub fn init(filter: &str) -> Result<(), String> {
+/// Where traces go, and how many of them. What is unset here is as the standard `OTEL_` variables have it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// The collector, as `http://host:4317`; else `OTEL_EXPORTER_OTLP_ENDPOINT`; traces are off where neither is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
+    /// The share of new traces that is kept, 0 to 1; else `OTEL_TRACES_SAMPLER`; all where neither is set. A trace that
+    /// a caller began is kept if the caller keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_ratio: Option<f64>,
+}
+
+/// What has to be told of at the end of the process.
+#[derive(Debug)]
+#[must_use = "what it still holds is sent by `flush`"]
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+impl Telemetry {
+    /// Sends what was not sent yet, as far as the collector takes it within a few seconds.
+    pub async fn flush(self) {
+        let Some(provider) = self.0 else { return };
+        // It blocks its thread until the exporter, which needs this runtime, is done.
+        let ended =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(otlp::LAST_WORDS)).await;
+        if let Ok(Err(fault)) = ended {
+            tracing::debug!(%fault, "the last spans were not sent");
+        }
+    }
+}
+
+/// Starts logging, and tracing for the service of this name if there is a collector. Must be called within a tokio
+/// runtime. `filter` is in `tracing`'s filter syntax; the environment variable `TIDEMILL_LOG` wins over it. A setting
+/// that cannot be used is an error that says which.
+pub fn init(filter: &str, service: &str, config: &TelemetryConfig) -> Result<Telemetry, String> {
     let filter = std::env::var("TIDEMILL_LOG").unwrap_or_else(|_| filter.to_owned());
     let filter =
         EnvFilter::try_new(&filter).map_err(|fault| format!("the log filter `{filter}`: {fault}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    let result =
-        if stderr().is_terminal() { builder.compact().try_init() } else { builder.json().try_init() };
-    result.map_err(|fault| fault.to_string())
+    let lines = fmt::layer().with_writer(stderr);
+    let lines = if stderr().is_terminal() { lines.compact().boxed() } else { lines.json().boxed() };
+    let provider = otlp::provider(service, config)?;
+    let traces = provider.as_ref().map(otlp::layer);
+    tracing_subscriber::registry()
+        .with(traces)
+        .with(lines.with_filter(filter))
+        .try_init()
+        .map_err(|fault| fault.to_string())?;
+    Ok(Telemetry(provider))
 }

@@ -9,6 +9,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use tidemill_chassis::layers::ServerLimits;
+use tidemill_chassis::telemetry::TelemetryConfig;
 use tidemill_sqlite::SqliteConfig;
 
 use crate::compose::Peers;
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) allow_plaintext: bool,
     /// Where the parts of other processes are.
     pub(crate) discovery: Discovery,
+    /// Where traces go.
+    pub(crate) telemetry: TelemetryConfig,
     /// The bounds of each part.
     pub(crate) limits: ServerLimits,
     /// The data folder.
@@ -70,6 +73,7 @@ impl Default for Config {
             parts_listen: None,
             allow_plaintext: false,
             discovery: Discovery::default(),
+            telemetry: TelemetryConfig::default(),
             limits: ServerLimits::default(),
             store: SqliteConfig::default(),
             storage: tidemill_storage::Config::default(),

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tidemill_chassis::telemetry::span;
 use tidemill_proto::types::v1::{Completion, Failure, Lease};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tracing::{Instrument, info_span};
 
 use crate::handler::{Attempt, Done, Failed, Handler};
 
@@ -40,16 +42,29 @@ impl Slots {
 
     /// Starts an attempt. A lease without a task or of a kind that was never asked for fails at once.
     pub(crate) fn start(&mut self, lease: Lease, handlers: &HashMap<String, Arc<dyn Handler>>) {
-        let Some(task) = lease.task else { return };
+        let Some(mut task) = lease.task else { return };
         let held = Held { task: task.id.clone(), token: lease.token };
         let handler = handlers.get(&task.kind).cloned();
+        // The attempt belongs to the trace of whoever caused the task, and what it calls belongs to the attempt.
+        let span = info_span!(
+            "task",
+            otel.name = format!("process {}", task.kind),
+            otel.kind = "consumer",
+            messaging.operation.type = "process",
+            messaging.destination.name = task.kind,
+            tidemill.task = task.id,
+            tidemill.tenant = task.tenant,
+        );
+        if let Some(own) = span::begin(&span, Some(&task.trace_parent)) {
+            task.trace_parent = own;
+        }
         let attempt = async move {
             match handler {
                 Some(handler) => handler.run(Attempt { task }).await,
                 None => Err(Failed::for_now(format!("this worker does not run `{}` tasks", task.kind))),
             }
         };
-        let handle = self.running.spawn(attempt);
+        let handle = self.running.spawn(attempt.instrument(span));
         self.by_task.insert(held.task.clone(), handle.clone());
         self.held.insert(handle.id(), held);
     }

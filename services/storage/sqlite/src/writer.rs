@@ -18,6 +18,7 @@ use sqlx::{Connection, SqliteConnection};
 use tidemill_store::{Error, Result};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, info_span};
 
 pub(crate) use call::Write;
 use call::{Call, Calls};
@@ -52,6 +53,12 @@ impl Writer {
 
     /// Runs a step and answers when it is durable.
     pub(crate) async fn call<W: Write>(&self, write: W) -> Result<W::Output> {
+        let step = std::any::type_name::<W>().rsplit("::").next();
+        let span = info_span!("sql", otel.name = step, otel.kind = "client", db.system.name = "sqlite");
+        self.commit(write).instrument(span).await
+    }
+
+    async fn commit<W: Write>(&self, write: W) -> Result<W::Output> {
         let (call, answer) = Call::new(write);
         let sender = self.sender.lock().await.clone().ok_or_else(closed)?;
         sender.send(Box::new(call)).await.map_err(|_| closed())?;

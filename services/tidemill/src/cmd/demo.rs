@@ -57,7 +57,8 @@ pub(crate) struct Times {
 pub(crate) async fn run(args: Args) -> Result<Exit> {
     let flags = Flags { log: args.log.clone(), ..Flags::default() };
     let mut config = Config { log: config::load(&flags)?.log, ..Config::default() };
-    telemetry::init(&config.log).map_err(|fault| anyhow!(fault))?;
+    let telemetry = telemetry::init(&config.log, "tidemill-demo", &config.telemetry);
+    let telemetry = telemetry.map_err(|fault| anyhow!(fault))?;
     // Said before anything is started: a folder that cannot be read is the likeliest mistake.
     tidemill_ingestion::folder::walk(&args.dir, tidemill_ingestion::folder::Options::default())?;
     let data = tempfile::Builder::new().prefix("tidemill-demo-").tempdir().context("no temporary folder")?;
@@ -80,6 +81,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         mesh.shutdown.begin();
     }
     let drained = mesh.until_stopped().await;
+    telemetry.flush().await;
     if !drained {
         output::note("stopped before everything had finished");
     }

@@ -50,13 +50,18 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
 
 /// Serves the parts of these names until a signal.
 pub(super) async fn serve(config: Config, names: &[&str]) -> Result<Exit> {
-    telemetry::init(&config.log).map_err(|fault| anyhow!(fault))?;
+    let service =
+        if names == NAMES { "tidemill".to_owned() } else { format!("tidemill-{}", names.join("-")) };
+    let telemetry =
+        telemetry::init(&config.log, &service, &config.telemetry).map_err(|fault| anyhow!(fault))?;
     let data = names.contains(&"storage").then(|| format!(", data in {}", config.store.path.display()));
     let ports = take_ports(&config, names).await?;
     let mesh = compose::start(config, names, ports).await?;
     mesh.shutdown.on_signals().context("no signal can be heard")?;
     announce(&mesh, names, &data.unwrap_or_default())?;
-    if mesh.until_stopped().await {
+    let drained = mesh.until_stopped().await;
+    telemetry.flush().await;
+    if drained {
         return Ok(Exit::Done);
     }
     output::note("stopped before everything had finished; what was acknowledged is stored");
