@@ -1,4 +1,4 @@
-//! Folders: every text, Markdown and HTML file below one, in a stable order.
+//! Folders: every text, Markdown and HTML file below one, in a stable order; and such files by themselves.
 //!
 //! Invariants: hidden entries, `target` and `node_modules` are left out; symbolic links are never followed (one that
 //! leads out of the folder is reported, one that stays inside leads to a file that is read anyway); a file or folder
@@ -107,6 +107,20 @@ pub fn walk(root: &Path, options: Options) -> Result<Folder, FolderError> {
     Ok(Folder { root: root_path, walk, options })
 }
 
+/// Reads one file as the walk over its folder would, whatever its place: its external id is its name.
+pub fn file(path: &Path, options: &Options) -> Result<NewDocument, FileFault> {
+    let fault =
+        |message: String, mend: &str| FileFault { path: path.to_owned(), message, mend: mend.to_owned() };
+    let (Some(content_type), Some(name)) = (content_type(path), path.file_name()) else {
+        return Err(fault("is not named as a text".to_owned(), "name it .txt, .md or .html"));
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let root = folder
+        .canonicalize()
+        .map_err(|error| fault(format!("cannot be read: {error}"), "check the path and its permissions"))?;
+    read(&root.join(name), &root, content_type, options)
+}
+
 impl Iterator for Folder {
     type Item = Result<NewDocument, FileFault>;
 
@@ -139,43 +153,7 @@ impl Folder {
         if !entry.file_type().is_file() {
             return None;
         }
-        Some(self.read(entry.path(), content_type))
-    }
-
-    fn read(&self, path: &Path, content_type: ContentType) -> Result<NewDocument, FileFault> {
-        let fault =
-            |message: String, mend: &str| FileFault { path: path.to_owned(), message, mend: mend.to_owned() };
-        let max = self.options.max_file;
-        let failed = |error: io::Error| {
-            fault(
-                format!("cannot be read: {error}"),
-                "check its permissions; the other files are read all the same",
-            )
-        };
-        let file = File::open(path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
-        let mut bytes = Vec::new();
-        if size <= max {
-            file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
-        }
-        let size = size.max(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        if size > max {
-            let message = format!("is {size} bytes; at most {max} are read");
-            let raise =
-                self.options.setting.map(|setting| format!(", or raise `{setting}`")).unwrap_or_default();
-            return Err(fault(message, &format!("split the file{raise}")));
-        }
-        let body = text(bytes)
-            .map_err(|message| fault(message, "save it as UTF-8 text, or give it another extension"))?;
-        let below = path.strip_prefix(&self.root).unwrap_or(path);
-        let names: Option<Vec<_>> = below.iter().map(|name| name.to_str()).collect();
-        let Some(names) = names else {
-            return Err(fault("its path is not UTF-8".to_owned(), "rename it"));
-        };
-        let url = url::Url::from_file_path(path).map(String::from).unwrap_or_default();
-        let source = self.options.source.clone();
-        let external_id = names.join("/");
-        Ok(NewDocument { source, external_id, url, body, content_type, ..NewDocument::default() })
+        Some(read(entry.path(), &self.root, content_type, &self.options))
     }
 
     /// A fault for a link that leads out of the folder or nowhere, if it looks like a text or leads to a folder.
@@ -200,6 +178,47 @@ impl Folder {
         let message = format!("cannot be read: {reason}");
         FileFault { path, message, mend: "check its permissions; the rest is read all the same".to_owned() }
     }
+}
+
+/// Reads a file below `root`.
+fn read(
+    path: &Path,
+    root: &Path,
+    content_type: ContentType,
+    options: &Options,
+) -> Result<NewDocument, FileFault> {
+    let fault =
+        |message: String, mend: &str| FileFault { path: path.to_owned(), message, mend: mend.to_owned() };
+    let max = options.max_file;
+    let failed = |error: io::Error| {
+        fault(
+            format!("cannot be read: {error}"),
+            "check its permissions; the other files are read all the same",
+        )
+    };
+    let file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let mut bytes = Vec::new();
+    if size <= max {
+        file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    let size = size.max(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    if size > max {
+        let message = format!("is {size} bytes; at most {max} are read");
+        let raise = options.setting.map(|setting| format!(", or raise `{setting}`")).unwrap_or_default();
+        return Err(fault(message, &format!("split the file{raise}")));
+    }
+    let body = text(bytes)
+        .map_err(|message| fault(message, "save it as UTF-8 text, or give it another extension"))?;
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let names: Option<Vec<_>> = below.iter().map(|name| name.to_str()).collect();
+    let Some(names) = names else {
+        return Err(fault("its path is not UTF-8".to_owned(), "rename it"));
+    };
+    let url = url::Url::from_file_path(path).map(String::from).unwrap_or_default();
+    let source = options.source.clone();
+    let external_id = names.join("/");
+    Ok(NewDocument { source, external_id, url, body, content_type, ..NewDocument::default() })
 }
 
 /// Hidden entries, and folders that hold what programs made.

@@ -45,6 +45,30 @@ fn texts_come_in_a_stable_order_and_everything_else_is_left_out() {
 }
 
 #[test]
+fn a_file_by_itself_is_read_as_one_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a b.md", ".hidden.txt"] {
+        put(folder.path(), name, b"\xef\xbb\xbf# text");
+    }
+    put(folder.path(), "c.rs", b"code");
+    let options = Options { max_file: 9, setting: None, source: "notes".into() };
+    let walked: Vec<_> = walk(folder.path(), options.clone()).unwrap().collect::<Result<_, _>>().unwrap();
+    let single = file(&folder.path().join("a b.md"), &options).unwrap();
+    assert_eq!((walked.len(), &single), (1, &walked[0]));
+    // Named, it is wanted.
+    assert_eq!(file(&folder.path().join(".hidden.txt"), &options).unwrap().external_id, ".hidden.txt");
+    let fault = |name: &str, max_file| {
+        let options = Options { max_file, ..options.clone() };
+        file(&folder.path().join(name), &options).unwrap_err().to_string()
+    };
+    assert!(fault("c.rs", 9).contains("is not named as a text; name it .txt"));
+    assert!(fault("a b.md", 8).contains("is 9 bytes; at most 8 are read; split the file"));
+    assert!(
+        fault("none/a.md", 9).contains("cannot be read") && fault("none.md", 9).contains("cannot be read")
+    );
+}
+
+#[test]
 fn a_file_that_is_no_text_is_named_with_the_reason_and_the_walk_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "1.txt", b"a\0b");

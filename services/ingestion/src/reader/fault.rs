@@ -88,7 +88,7 @@ impl ReadFault {
 
     pub(super) fn too_long(line: u64, next: Position, bytes: u64, max: usize) -> Self {
         let message = format!("the record is {bytes} bytes; at most {max} are read");
-        Self::rejected(line, next, message, "split the document, or raise the limit of a record")
+        Self::rejected(line, next, message, "split the document, or read with a larger --max-record")
     }
 
     /// Of a CSV file: from this quote on there is nothing but one field.

@@ -1,4 +1,4 @@
-//! `tidemill push`: documents from NDJSON and CSV files, from standard input and from folders, streamed.
+//! `tidemill push`: documents from NDJSON and CSV files, from standard input, from texts and folders of them, streamed.
 //!
 //! A file that was cut off goes on after the last document that the mesh acknowledged; anything else is read again, and
 //! what is known already is not stored twice.
@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::{ValueEnum, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use tidemill_ingestion::document::ContentType;
+use tidemill_ingestion::folder::Options as TextOptions;
 use tidemill_ingestion::reader::{self, Options};
 use tidemill_proto::storage::v1::GetCountsRequest;
 
@@ -31,10 +32,11 @@ pub(crate) use voice::Voice;
 /// What it takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  tidemill push articles.jsonl\n  tidemill push --source wiki pages.csv ~/notes\n  zcat more.jsonl.gz | tidemill push -\n\nFields of a record: body (or text, content), title, id, url, published_at, source, content_type.\n\nWhat is wrong with a record is said on stderr as FILE:LINE, and the others are pushed; the exit code is then 2. A file\nthat was cut off goes on where the mesh acknowledged it, by the same command."
+    after_help = "Examples:\n  tidemill push articles.jsonl\n  tidemill push --source wiki pages.csv README.md ~/notes\n  zcat more.jsonl.gz | tidemill push -\n\nFields of a record: body (or text, content), title, id, url, published_at, source, content_type.\n\nWhat is wrong with a record is said on stderr as FILE:LINE, and the others are pushed; the exit code is then 2. A file\nthat was cut off goes on where the mesh acknowledged it, by the same command."
 )]
 pub(crate) struct Args {
-    /// NDJSON (.jsonl, .ndjson) and CSV (.csv, with a header) files, folders of text, Markdown and HTML; `-` is stdin
+    /// NDJSON (.jsonl, .ndjson) and CSV (.csv, with a header) files, texts (.txt, .md, .html) and folders of them; `-` is
+    /// stdin
     #[arg(required = true, value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
     /// How files and stdin are written; by their names when not said, and NDJSON for stdin
@@ -49,6 +51,10 @@ pub(crate) struct Args {
     /// Refuse records with unknown fields
     #[arg(long)]
     strict: bool,
+    /// The longest record or text in bytes; 4 MiB and 8 MiB when not said. The mesh has its own limits, see the settings
+    /// `ingestion.document` and `ingestion.max_message_bytes`
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u32).range(1..))]
+    max_record: Option<u32>,
     /// Begin at the start, also when an earlier push of the file was cut off
     #[arg(long)]
     restart: bool,
@@ -58,6 +64,21 @@ pub(crate) struct Args {
     /// Print the counts as JSON, one object a path
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// How records and how texts are read.
+    fn options(&self) -> (Options, TextOptions) {
+        let (mut records, mut texts) = (Options::default(), TextOptions::default());
+        (records.strict, records.content_type) = (self.strict, self.content_type);
+        (records.source, texts.source) = (self.source.clone(), self.source.clone());
+        texts.setting = Some("--max-record");
+        if let Some(bytes) = self.max_record {
+            records.max_record = usize::try_from(bytes).unwrap_or(usize::MAX);
+            texts.max_file = u64::from(bytes);
+        }
+        (records, texts)
+    }
 }
 
 /// How records are written.
@@ -140,14 +161,10 @@ fn print(path: &Path, tally: &Tally, complete: bool, json: bool) -> Result<()> {
 }
 
 async fn push(path: &Path, args: &Args, store: &str, client: &Client) -> Result<Tally> {
-    let options = Options {
-        strict: args.strict,
-        source: args.source.clone(),
-        content_type: args.content_type,
-        ..Options::default()
-    };
+    let (options, texts) = args.options();
     match Kind::of(path, args.format.map(Into::into))? {
-        Kind::Folder => counted(client, folder(path, &args.source)?, args).await,
+        Kind::Folder => counted(client, input::texts(path, texts)?, args).await,
+        Kind::Text => counted(client, input::text(path, texts), args).await,
         Kind::Stream(format) => counted(client, input::stream(path, format, options), args).await,
         Kind::File(format) => resumable(path, format, options, args, store, client).await,
     }

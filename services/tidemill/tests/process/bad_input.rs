@@ -27,7 +27,7 @@ fn each_bad_record_is_named_by_its_line_and_the_others_are_stored() {
         "bad.jsonl:3:",
         "UTF-8",
         "bad.jsonl:4:",
-        "split",
+        "--max-record",
         "bad.jsonl:5:",
         "bad.jsonl:6: colour",
     ];
@@ -73,14 +73,26 @@ fn a_path_that_cannot_be_read_does_not_keep_the_others_out() {
         folder(&[("good.jsonl", b"{\"body\":\"a mill\"}\n"), ("a.md", b"# A"), ("empty/x.log", b"")]);
     let mesh = Mesh::up(folder.path());
     let told = mesh.call(&["push", "none.jsonl", "empty/x.log", "a.md", "empty", "good.jsonl"]);
-    let said = [
-        "none.jsonl: does not exist",
-        "empty/x.log: is neither",
-        "a.md: is a single text",
-        "empty: holds no",
-    ];
+    let said = ["none.jsonl: does not exist", "empty/x.log: is neither", "empty: holds no"];
     told.expect(2, &said);
-    assert_eq!(mesh.documents(), 1);
+    // The good records and the text.
+    assert_eq!(mesh.documents(), 2);
+}
+
+#[test]
+fn a_text_by_itself_is_pushed_and_one_that_is_none_is_named() {
+    let folder = folder(&[
+        ("README.md", b"# A mill\n\ngrinds"),
+        ("bad.txt", b"a\0b"),
+        ("page.html", b"<p>a tide</p>"),
+    ]);
+    let mesh = Mesh::up(folder.path());
+    let told = mesh.call(&["push", "README.md", "./page.html"]).expect(0, &[]);
+    assert!(told.out.contains("README.md: 1 stored") && told.out.contains("page.html: 1 stored"), "{told:?}");
+    assert!(mesh.call(&["push", "."]).out.contains("2 known already"), "the same as within their folder");
+    mesh.call(&["push", "bad.txt"]).expect(2, &["bad.txt: is not text: byte 1 is NUL; save it"]);
+    mesh.call(&["push", "--max-record", "9", "README.md"])
+        .expect(2, &["README.md: is 16 bytes", "raise `--max-record`"]);
 }
 
 #[test]

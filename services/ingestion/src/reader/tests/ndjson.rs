@@ -113,7 +113,10 @@ fn a_line_over_the_limit_is_skipped_with_its_size() {
         all(text.as_bytes(), Format::Ndjson, &Options { max_record: just.len(), ..Options::default() });
     let fault = faults(&items)[0];
     assert_eq!((records(&items).len(), fault.line), (2, 2));
-    assert!(fault.message.contains("is 20 bytes; at most 19"), "{fault}");
+    assert!(
+        fault.message.contains("is 20 bytes; at most 19") && fault.mend.contains("--max-record"),
+        "{fault}"
+    );
 }
 
 #[test]

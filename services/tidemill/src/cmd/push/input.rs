@@ -1,4 +1,4 @@
-//! What is read: a file or stream of records, or a folder of texts, turned into documents for a push stream.
+//! What is read: a file or stream of records, a text, or a folder of texts, turned into documents for a push stream.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -18,6 +18,8 @@ use super::sink::{Read, Sink};
 pub(crate) enum Kind {
     /// A folder of texts.
     Folder,
+    /// One text.
+    Text,
     /// Records that can be read again from any place.
     File(Format),
     /// Records that come once: standard input, a pipe.
@@ -40,11 +42,10 @@ impl Kind {
         }
         match format {
             Some(format) => Ok(Self::File(format)),
-            None if folder::content_type(path).is_some() => {
-                Err(anyhow!("is a single text; name the folder that it lies in"))
-            }
+            None if folder::content_type(path).is_some() => Ok(Self::Text),
             None => Err(anyhow!(
-                "is neither a folder nor named .jsonl, .ndjson or .csv; say what it is by --format, or rename it"
+                "is neither a folder nor named as records (.jsonl, .ndjson, .csv) or a text (.txt, .md, .html); say what it is \
+                 by --format, or rename it"
             )),
         }
     }
@@ -112,9 +113,28 @@ fn records<R: BufRead>(
     }
 }
 
-/// The texts below a folder.
+/// One text.
+pub(crate) fn text(path: &Path, options: folder::Options) -> Read {
+    let path = path.to_owned();
+    Box::new(move |sink| {
+        let name = path.display().to_string();
+        match folder::file(&path, &options) {
+            // Nothing follows that could be left out.
+            Ok(document) => {
+                sink.document(encode(document), name, None);
+            }
+            Err(fault) => sink.refuse(&format!("{name}: {}; {}", fault.message, fault.mend)),
+        }
+    })
+}
+
+/// The texts below a folder, as documents of this source.
 pub(crate) fn folder(path: &Path, source: &str) -> Result<Read> {
-    let options = folder::Options { source: source.to_owned(), ..folder::Options::default() };
+    texts(path, folder::Options { source: source.to_owned(), ..folder::Options::default() })
+}
+
+/// The texts below a folder.
+pub(crate) fn texts(path: &Path, options: folder::Options) -> Result<Read> {
     let files = walk(path, options)?;
     let root = path.to_owned();
     Ok(Box::new(move |sink| {
@@ -174,7 +194,8 @@ mod tests {
         assert_eq!(Kind::of(Path::new("-"), None).unwrap(), Kind::Stream(Format::Ndjson));
         let fault = |path: &Path| Kind::of(path, None).unwrap_err().to_string();
         assert!(fault(&named("c.log")).contains("--format"));
-        assert!(fault(&named("d.md")).contains("folder"));
+        assert_eq!(Kind::of(&named("d.md"), None).unwrap(), Kind::Text);
+        assert_eq!(Kind::of(&named("e.md"), Some(Format::Csv)).unwrap(), Kind::File(Format::Csv));
         assert!(fault(&folder.path().join("none.jsonl")).contains("does not exist"));
     }
 }
