@@ -4,4 +4,5 @@
 pub mod consul;
 pub mod mesh;
 pub mod poll;
+pub mod postgres;
 pub mod tools;

@@ -23,13 +23,22 @@ pub fn tool(tool: &str) -> anyhow::Result<Option<PathBuf>> {
     let named = env::var_os(format!("TIDEMILL_{}", tool.to_uppercase())).map(PathBuf::from);
     let folder = env::var_os("TIDEMILL_TOOLS").map_or_else(|| workspace().join(".tools"), PathBuf::from);
     let found = named.or_else(|| Some(folder.join("bin").join(tool))).filter(|path| path.is_file());
-    if found.is_none() && env::var_os("CI").is_some_and(|ci| ci == "true") {
-        bail!("{tool} is missing and CI=true allows no skipped test: run `tests/install {tool}`");
-    }
     if found.is_none() {
-        skip(&format!("{tool} is missing: run `tests/install {tool}`"));
+        missing(tool)?;
     }
     Ok(found)
+}
+
+/// Says that a test is skipped for want of `tool`.
+///
+/// # Errors
+/// When `CI=true` forbids to skip it.
+pub fn missing(tool: &str) -> anyhow::Result<()> {
+    if env::var_os("CI").is_some_and(|ci| ci == "true") {
+        bail!("{tool} is missing and CI=true allows no skipped test: run `tests/install {tool}`");
+    }
+    skip(&format!("{tool} is missing: run `tests/install {tool}`"));
+    Ok(())
 }
 
 /// The file or folder `name` of the shared data, from `TIDEMILL_SHARED` or beside the workspace; `None` when it is absent,

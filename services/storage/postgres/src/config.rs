@@ -1,0 +1,97 @@
+//! How the store reaches its database.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How the store reaches its database. Times are in milliseconds.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// `postgres://user@host:port/database`; `?sslmode=verify-full&sslrootcert=FILE` for TLS. A password in it is seen
+    /// by whoever sees the configuration: better in `password_file`, in `PGPASSWORD` or in `~/.pgpass`.
+    pub url: String,
+    /// A file with the password on its first line; read when the store is opened.
+    pub password_file: Option<PathBuf>,
+    /// What the server shows as the name of its client.
+    pub application_name: String,
+    /// How many connections there are at most. The server must allow these for every instance.
+    pub max_connections: u32,
+    /// How many are kept open when nothing is to do.
+    pub min_connections: u32,
+    /// How long a call waits for a connection, and for the server while it is away.
+    pub acquire_timeout_ms: u64,
+    /// A connection that was idle for this long is closed; 0 for never.
+    pub idle_timeout_ms: u64,
+    /// A connection of this age is replaced, so that load spreads and the server's memory is freed; 0 for never.
+    pub max_lifetime_ms: u64,
+    /// A connection that was idle for this long is tried before it is used; 0 for always.
+    pub ping_after_idle_ms: u64,
+    /// A statement that takes longer is ended; 0 for never.
+    pub statement_timeout_ms: u64,
+    /// A statement that waits longer for a lock is ended and its step tried again; 0 for never.
+    pub lock_timeout_ms: u64,
+    /// How many times a step is tried that lost against another or lost its connection; 1 or more.
+    pub tries: u32,
+    /// How many transactions of one kind of step (append, lease, settle) run at once. Each takes in what waits.
+    pub lanes: u32,
+    /// How many prepared statements a connection keeps.
+    pub statement_cache: usize,
+    /// Whether a pooler that shares connections between transactions stands in front (PgBouncer in transaction mode).
+    /// Then no statement is prepared ahead, and time limits are set in each transaction.
+    pub shared_pooler: bool,
+    /// Whether the database is brought up to date when the store is opened.
+    pub migrate: bool,
+}
+
+impl Default for PostgresConfig {
+    fn default() -> Self {
+        Self {
+            url: "postgres://tidemill@127.0.0.1:5432/tidemill".to_owned(),
+            password_file: None,
+            application_name: "tidemill".to_owned(),
+            max_connections: 16,
+            min_connections: 0,
+            acquire_timeout_ms: 10_000,
+            idle_timeout_ms: 600_000,
+            max_lifetime_ms: 1_800_000,
+            ping_after_idle_ms: 1_000,
+            statement_timeout_ms: 30_000,
+            lock_timeout_ms: 5_000,
+            tries: 8,
+            lanes: 2,
+            statement_cache: 200,
+            shared_pooler: false,
+            migrate: true,
+        }
+    }
+}
+
+impl PostgresConfig {
+    pub(crate) fn acquire_timeout(&self) -> Duration {
+        Duration::from_millis(self.acquire_timeout_ms.max(1))
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        limit(self.idle_timeout_ms)
+    }
+
+    pub(crate) fn max_lifetime(&self) -> Option<Duration> {
+        limit(self.max_lifetime_ms)
+    }
+}
+
+fn limit(milliseconds: u64) -> Option<Duration> {
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+}
+
+impl fmt::Debug for PostgresConfig {
+    /// Without the URL, which may have a password in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("PostgresConfig");
+        shown.field("max_connections", &self.max_connections).field("lanes", &self.lanes);
+        shown.finish_non_exhaustive()
+    }
+}

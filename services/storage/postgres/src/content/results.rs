@@ -1,0 +1,86 @@
+//! Results: matches with their documents and analyses, read along an index from the last one shown. Those that are
+//! equal to it come first, then those behind, so that a page costs what it shows however many are equal.
+
+use sqlx::query_as;
+use tidemill_kernel::{Page, PageRequest, TenantName};
+use tidemill_store::content::Found;
+use tidemill_store::text::clean;
+use tidemill_store::{Error, Result, token};
+
+use super::row::{FoundRow, document_columns};
+use crate::database::Database;
+use crate::page::PageRows;
+
+/// Results of matches `m`.
+macro_rules! found {
+    ($which:literal) => {
+        concat!(
+            "SELECT m.id AS match_id, m.matched_at, m.score, q.name AS query, ",
+            document_columns!("''"),
+            ", a.recipe, a.output, a.provider, a.model, a.input_tokens, a.output_tokens, a.created_at
+             FROM matches m JOIN queries q ON q.id = m.query
+             JOIN documents d ON d.tenant_id = m.tenant_id AND d.id = m.document
+             LEFT JOIN analyses a ON a.tenant_id = m.tenant_id AND a.match = m.id ",
+            $which
+        )
+    };
+}
+
+const EQUAL: &str = found!(
+    "WHERE m.tenant_id = $1 AND m.query = $2 AND m.score = $3 AND m.id > $4 ORDER BY m.score DESC, m.id LIMIT $5"
+);
+const BELOW: &str =
+    found!("WHERE m.tenant_id = $1 AND m.query = $2 AND m.score < $3 ORDER BY m.score DESC, m.id LIMIT $4");
+const NEWEST: &str = found!(
+    "WHERE m.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND (m.matched_at, m.id) < ($2, $3)
+     ORDER BY m.matched_at DESC, m.id DESC LIMIT $4"
+);
+
+/// Results of one query, best first, equal ones in the order of storing.
+pub(super) async fn best(
+    database: &Database,
+    tenant: &TenantName,
+    name: &str,
+    page: PageRequest,
+) -> Result<Page<Found>> {
+    let scope = ["results", tenant.as_str(), name];
+    let after: Option<(i64, i64)> = token::decode(&scope, &page.token)?;
+    let cleaned = clean(name.to_owned());
+    let numbers = || {
+        query_as::<_, (i64, i64)>(
+            "SELECT n.id, q.id FROM tenants n JOIN queries q ON q.tenant_id = n.id WHERE n.name = $1 AND q.name = $2",
+        )
+        .bind(tenant.as_str())
+        .bind(&cleaned)
+    };
+    let missing = || Error::NotFound { what: "query", name: name.to_owned() };
+    let (tenant, query) = database.row(numbers).await?.ok_or_else(missing)?;
+    let mut read = PageRows::new(page.size, FoundRow::bytes);
+    let mut below = f64::INFINITY;
+    if let Some((bits, id)) = after {
+        below = f64::from_bits(bits.cast_unsigned());
+        let rows = |missing| query_as(EQUAL).bind(tenant).bind(query).bind(below).bind(id).bind(missing);
+        database.fill(&mut read, rows).await?;
+    }
+    database
+        .fill(&mut read, |missing| query_as(BELOW).bind(tenant).bind(query).bind(below).bind(missing))
+        .await?;
+    let key = |row: &FoundRow| (row.score.to_bits().cast_signed(), row.match_id);
+    Ok(read.cut(|last| token::encode(&scope, &key(last))).map(FoundRow::decode))
+}
+
+/// Results of all queries, newest first, of equal ones the last stored first.
+pub(super) async fn newest(
+    database: &Database,
+    tenant: &TenantName,
+    page: PageRequest,
+) -> Result<Page<Found>> {
+    let scope = ["results", tenant.as_str()];
+    let before: Option<(i64, i64)> = token::decode(&scope, &page.token)?;
+    let (time, id) = before.unwrap_or((i64::MAX, i64::MAX));
+    let mut read = PageRows::new(page.size, FoundRow::bytes);
+    let rows = |missing| query_as(NEWEST).bind(tenant.as_str()).bind(time).bind(id).bind(missing);
+    database.fill(&mut read, rows).await?;
+    let key = |row: &FoundRow| (row.matched_at, row.match_id);
+    Ok(read.cut(|last| token::encode(&scope, &key(last))).map(FoundRow::decode))
+}

@@ -1,0 +1,113 @@
+//! Counts as sums of changes: what a step adds, and how they are read and folded.
+
+use std::collections::HashMap;
+
+use sqlx::query_as;
+use tidemill_kernel::TenantName;
+use tidemill_store::Result;
+use tidemill_store::content::Counts;
+use tidemill_store::task::TaskState;
+
+use crate::database::Database;
+
+/// After so many changes they are folded.
+pub(crate) const FOLD_AFTER: u64 = 2_000;
+
+/// What of a tenant's content is counted; tasks are counted by the number of their state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Documents = 11,
+    Queries = 12,
+    Sources = 13,
+    Matches = 14,
+    Analyses = 15,
+}
+
+/// By how much a step changes the counts.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    content: HashMap<(i64, i32), i64>,
+    tasks: HashMap<(i64, i32, String), [i64; TaskState::ALL.len()]>,
+}
+
+/// Changes as columns.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Columns {
+    pub(crate) tenants: Vec<i64>,
+    pub(crate) whats: Vec<i32>,
+    pub(crate) priorities: Vec<i32>,
+    pub(crate) kinds: Vec<String>,
+    pub(crate) changes: Vec<i64>,
+}
+
+impl Changes {
+    pub(crate) fn content(&mut self, tenant: i64, what: Content, change: i64) {
+        *self.content.entry((tenant, what as i32)).or_default() += change;
+    }
+
+    /// A task was made in this state, or came into it.
+    pub(crate) fn task(&mut self, tenant: i64, priority: i32, kind: &str, state: TaskState, change: i64) {
+        // States are numbered from 1.
+        self.tasks.entry((tenant, priority, kind.to_owned())).or_default()[state as usize - 1] += change;
+    }
+
+    /// A task went from one state to another.
+    pub(crate) fn shift(&mut self, tenant: i64, priority: i32, kind: &str, from: TaskState, to: TaskState) {
+        let counts = self.tasks.entry((tenant, priority, kind.to_owned())).or_default();
+        counts[from as usize - 1] -= 1;
+        counts[to as usize - 1] += 1;
+    }
+
+    /// Those that change anything.
+    pub(crate) fn into_columns(self) -> Columns {
+        let mut columns = Columns::default();
+        for ((tenant, what), change) in self.content {
+            columns.push(tenant, what, 0, "", change);
+        }
+        for ((tenant, priority, kind), counts) in self.tasks {
+            for (state, change) in TaskState::ALL.iter().zip(counts) {
+                columns.push(tenant, state.number(), priority, &kind, change);
+            }
+        }
+        columns
+    }
+}
+
+impl Columns {
+    fn push(&mut self, tenant: i64, what: i32, priority: i32, kind: &str, change: i64) {
+        if change != 0 {
+            self.tenants.push(tenant);
+            self.whats.push(what);
+            self.priorities.push(priority);
+            self.kinds.push(kind.to_owned());
+            self.changes.push(change);
+        }
+    }
+}
+
+/// How much of everything a tenant has.
+pub(crate) async fn content(database: &Database, tenant: &TenantName) -> Result<Counts> {
+    let rows = || {
+        query_as::<_, (i32, i64)>(
+            "SELECT c.what, c.count FROM present_counts c
+             WHERE c.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND c.what > 10",
+        )
+        .bind(tenant.as_str())
+    };
+    let rows: HashMap<i32, i64> = database.rows(rows).await?.into_iter().collect();
+    let count = |what: Content| rows.get(&(what as i32)).copied().unwrap_or(0);
+    Ok(Counts {
+        documents: count(Content::Documents),
+        queries: count(Content::Queries),
+        sources: count(Content::Sources),
+        matches: count(Content::Matches),
+        analyses: count(Content::Analyses),
+    })
+}
+
+/// Folds the changes into the counts; another time if it fails.
+pub(crate) async fn fold(database: &Database) {
+    if let Err(error) = sqlx::query("SELECT fold_counts()").persistent(false).execute(&database.pool).await {
+        tracing::debug!(%error, "the counts were not folded");
+    }
+}

@@ -1,0 +1,80 @@
+//! The store on PostgreSQL: native SQL, group commit across callers, safe with many instances on one database.
+//!
+//! Invariants:
+//! - A step is one transaction, and nobody is answered before its commit. Steps of one kind that wait together share a
+//!   transaction (`writer`). A transaction that lost against another (deadlock, lock timeout) is run again.
+//! - Places in the log are read only up to where no earlier one can appear any more (`task_log_settled` in the migrations):
+//!   who follows the log misses nothing, and no commit waits for another.
+//! - Rows are locked in one order (see `0003_tasks.sql`), batches in the order of their keys.
+//! - Rows travel as arrays: a batch is a handful of statements, never one for each row. Statements are literals,
+//!   prepared once for each connection, or not at all behind a pooler that shares connections.
+//! - Nothing depends on a session: no session lock, no setting, no temporary table outlives a transaction.
+//! - Counts are sums of changes that steps only add; no count reads a table through, no step waits for a counter.
+//!
+//! To add a step: a type with `writer::Write` in the file of its noun, one line in the trait's method. To change the
+//! schema: a new file in `migrations/`, never a change of an old one, and such that the version before still works.
+//!
+//! Sources: `https://www.postgresql.org/docs/current/explicit-locking.html`,
+//! `https://www.postgresql.org/docs/current/textsearch.html`, `https://www.pgbouncer.org/features.html`.
+
+pub mod config;
+mod connect;
+mod content;
+mod database;
+pub mod error;
+mod ledger;
+mod page;
+mod task;
+mod tenant;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use config::PostgresConfig;
+use database::Database;
+pub use error::Error;
+use writer::Lanes;
+
+/// The store in a database. Cheap calls may come from any number of tasks, and other instances may use the database.
+pub struct PostgresStore {
+    database: Arc<Database>,
+    appends: Lanes<task::AppendTasks>,
+    leases: Lanes<task::LeaseTasks>,
+    settles: Lanes<task::SettleTasks>,
+}
+
+impl PostgresStore {
+    /// Connects to the database and, unless told otherwise, brings it up to date.
+    ///
+    /// # Errors
+    /// Says what is wrong with the settings, the server or the database, and how to mend it.
+    pub async fn connect(config: PostgresConfig) -> Result<Self, Error> {
+        let database = Arc::new(connect::connect(&config).await?);
+        let lanes = config.lanes.max(1);
+        Ok(Self {
+            appends: Lanes::start(&database, lanes),
+            leases: Lanes::start(&database, lanes),
+            settles: Lanes::start(&database, lanes),
+            database,
+        })
+    }
+
+    /// Finishes the writes that wait and closes every connection. Calls that come later are answered
+    /// [`tidemill_store::Error::Unavailable`].
+    pub async fn close(&self) {
+        futures::join!(self.appends.close(), self.leases.close(), self.settles.close());
+        self.database.close().await;
+    }
+
+    /// How many transactions were committed since it was opened: less than the calls that wrote, when calls met.
+    pub fn commits(&self) -> u64 {
+        self.database.commits()
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("commits", &self.commits()).finish_non_exhaustive()
+    }
+}

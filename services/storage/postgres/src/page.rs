@@ -1,0 +1,49 @@
+//! The rows of a page as they are read: one more than it shows, and no more than fit, however large they are.
+
+use tidemill_kernel::Page;
+use tidemill_store::page::{self, PAGE_BYTES};
+
+/// The rows of a page.
+pub(crate) struct PageRows<T> {
+    rows: Vec<T>,
+    bytes: usize,
+    size: u32,
+    measure: fn(&T) -> usize,
+}
+
+impl<T> PageRows<T> {
+    /// None yet, of a page of this size; `measure` tells the bytes of a row.
+    pub(crate) fn new(size: u32, measure: fn(&T) -> usize) -> Self {
+        Self { rows: Vec::new(), bytes: 0, size, measure }
+    }
+
+    /// How many are to be read yet.
+    pub(crate) fn missing(&self) -> i64 {
+        if self.is_full(0, 0) {
+            return 0;
+        }
+        let read = i64::try_from(self.rows.len()).unwrap_or(i64::MAX);
+        i64::from(self.size) + 1 - read
+    }
+
+    /// Whether no more is shown with so many more rows of so many bytes.
+    pub(crate) fn is_full(&self, more: usize, bytes: usize) -> bool {
+        let rows = self.rows.len() + more;
+        rows > self.size as usize || (rows > 1 && self.bytes + bytes > PAGE_BYTES)
+    }
+
+    pub(crate) fn bytes_of(&self, row: &T) -> usize {
+        (self.measure)(row)
+    }
+
+    /// Adds rows that were read.
+    pub(crate) fn take(&mut self, rows: Vec<T>) {
+        self.bytes += rows.iter().map(self.measure).sum::<usize>();
+        self.rows.extend(rows);
+    }
+
+    /// The page; `token` makes the token from the last row that is shown.
+    pub(crate) fn cut(self, token: impl Fn(&T) -> String) -> Page<T> {
+        page::cut(self.rows, self.size, self.measure, token)
+    }
+}
