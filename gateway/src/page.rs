@@ -1,6 +1,8 @@
 //! The paths that are no rpc: what this is, whether it lives and is ready, and its description.
 
 use http::{Response, StatusCode};
+use tidemill_chassis::pages::PROMETHEUS;
+use tidemill_chassis::telemetry::metrics;
 use tonic::body::Body;
 
 use crate::service::Shared;
@@ -13,6 +15,7 @@ pub(crate) enum Page {
     Health,
     Ready,
     OpenApi,
+    Metrics,
 }
 
 impl Page {
@@ -23,6 +26,7 @@ impl Page {
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
             "/openapi.json" => Self::OpenApi,
+            "/metrics" => Self::Metrics,
             _ => return None,
         })
     }
@@ -32,12 +36,18 @@ impl Page {
         matches!(self, Self::Health | Self::Ready)
     }
 
+    /// Whether it is for operators alone where keys are asked for: it tells of all tenants' traffic.
+    pub(crate) fn is_for_operators(self) -> bool {
+        self == Self::Metrics
+    }
+
     pub(crate) async fn answer(self, shared: &Shared) -> Response<Body> {
         match self {
             Self::Root => reply::json(StatusCode::OK, shared.welcome.clone()),
             Self::Health => reply::text(StatusCode::OK, "ok\n"),
             Self::Ready => ready::answer(shared).await,
             Self::OpenApi => reply::json(StatusCode::OK, shared.openapi.clone()),
+            Self::Metrics => reply::page(PROMETHEUS, metrics::page()),
         }
     }
 }

@@ -18,6 +18,11 @@ pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     whole(status, "text/plain; charset=utf-8", text)
 }
 
+/// An answer that is a page of this media type.
+pub(crate) fn page(media_type: &'static str, text: String) -> Response<Body> {
+    whole(StatusCode::OK, media_type, text)
+}
+
 /// An answer of this media type whose items come when they come.
 pub(crate) fn streamed(media_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);

@@ -38,6 +38,9 @@ pub(crate) async fn answer(
     }
     if let Some(page) = page {
         return if method == Method::GET {
+            if page.is_for_operators() && !shared.caller(request.headers(), trace_parent).await?.operator {
+                return Err(Error::OperatorsOnly { service: "this page".to_owned() });
+            }
             Ok(page.answer(shared).await)
         } else {
             other_methods(&request, &["GET"])

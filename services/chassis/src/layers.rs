@@ -3,6 +3,7 @@
 pub mod context;
 pub mod deadline;
 pub mod limit;
+pub mod metrics;
 pub mod panic;
 pub mod retry;
 pub mod trace;
@@ -28,6 +29,8 @@ pub fn server_stack(routes: Routes, limits: ServerLimits) -> Wire {
         .layer(Around(context::enter))
         // One span a call; faults of ours logged as errors, the caller's mistakes are not.
         .layer(Around(trace::observe))
+        // Rate, errors and duration by method; what is refused below counts too.
+        .layer(metrics::MetricsLayer::default())
         // An overloaded part says so in microseconds instead of queueing calls that nobody waits for any more.
         .layer(limit::LimitLayer::new(limits))
         // The caller's deadline ends the call here too: an in-process call has no transport that would.

@@ -17,6 +17,7 @@ pub mod fault;
 pub mod layers;
 pub mod lifecycle;
 pub mod meta;
+pub mod pages;
 pub mod part;
 pub mod remote;
 pub mod server;

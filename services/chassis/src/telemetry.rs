@@ -1,6 +1,7 @@
-//! Logs and traces of a process. Logs are human-readable on a terminal, JSON otherwise, and go to standard error, so
+//! Logs, figures and traces of a process. Logs are human-readable on a terminal, JSON otherwise, and go to standard error, so
 //! that output stays clean. Traces go to a collector by OTLP over gRPC where one is set; without one no span is made.
 
+pub mod metrics;
 mod otlp;
 pub mod span;
 
@@ -52,7 +53,10 @@ pub fn init(filter: &str, service: &str, config: &TelemetryConfig) -> Result<Tel
         EnvFilter::try_new(&filter).map_err(|fault| format!("the log filter `{filter}`: {fault}"))?;
     let lines = fmt::layer().with_writer(stderr);
     let lines = if stderr().is_terminal() { lines.compact().boxed() } else { lines.json().boxed() };
-    let provider = otlp::provider(service, config)?;
+    let resource = otlp::resource(service);
+    let collector = otlp::is_wanted(config).then_some(config.otlp_endpoint.as_deref());
+    metrics::start(resource.clone(), collector)?;
+    let provider = otlp::provider(resource, config)?;
     let traces = provider.as_ref().map(otlp::layer);
     tracing_subscriber::registry()
         .with(traces)

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tidemill_chassis::clock::seeded_rng;
+use tidemill_chassis::pages::Pages;
 use tidemill_chassis::{Part, Shutdown, Switchboard, SystemClock, Wire, meta, server};
 use tidemill_gateway::{Auth, Gateway};
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
@@ -89,7 +90,7 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     }
     if let Some(listener) = ports.parts {
         let service = switchboard(parts.iter().map(|part| part.name), &wires).await?;
-        shutdown.spawn(server::serve(listener, service, shutdown.soft()));
+        shutdown.spawn(server::serve(listener, Pages::beside(service), shutdown.soft()));
     }
     for background in parts.into_iter().flat_map(|part| part.background) {
         shutdown.spawn_background(background);

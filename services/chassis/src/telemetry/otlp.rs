@@ -23,10 +23,18 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 /// The variables that name a collector (OpenTelemetry specification, "OpenTelemetry Protocol Exporter").
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// The source of tracers, if there is a collector.
-pub(super) fn provider(service: &str, config: &TelemetryConfig) -> Result<Option<SdkTracerProvider>, String> {
+/// Whether there is a collector to send to.
+pub(super) fn is_wanted(config: &TelemetryConfig) -> bool {
     let is_named = config.otlp_endpoint.is_some() || ENDPOINTS.iter().any(|name| env::var_os(name).is_some());
-    if !is_named || env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
+    is_named && !env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// The source of tracers, if there is a collector.
+pub(super) fn provider(
+    resource: Resource,
+    config: &TelemetryConfig,
+) -> Result<Option<SdkTracerProvider>, String> {
+    if !is_wanted(config) {
         return Ok(None);
     }
     let mut exporter = SpanExporter::builder().with_tonic();
@@ -36,8 +44,7 @@ pub(super) fn provider(service: &str, config: &TelemetryConfig) -> Result<Option
     let exporter = exporter.build().map_err(|fault| {
         format!("the collector cannot be used: {fault}; expected an address as http://127.0.0.1:4317")
     })?;
-    let mut builder =
-        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(service));
+    let mut builder = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource);
     if let Some(ratio) = config.sample_ratio {
         if !(0.0..=1.0).contains(&ratio) {
             return Err(format!("telemetry.sample_ratio is {ratio}: a share is from 0 to 1"));
@@ -49,7 +56,7 @@ pub(super) fn provider(service: &str, config: &TelemetryConfig) -> Result<Option
 }
 
 /// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win over the name given here.
-fn resource(service: &str) -> Resource {
+pub(super) fn resource(service: &str) -> Resource {
     let mut builder = Resource::builder();
     if env::var_os("OTEL_SERVICE_NAME").is_none() {
         builder = builder.with_service_name(service.to_owned());

@@ -1,0 +1,116 @@
+//! The figures of a process: one set of instruments (OpenTelemetry), read as a Prometheus page, and sent to the
+//! collector where one is set. An instrument that is made before [`start`] counts nothing.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use opentelemetry::metrics::Meter;
+use opentelemetry::{KeyValue, global};
+use opentelemetry_otlp::{MetricExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use prometheus::{Registry, TextEncoder};
+
+/// Upper bounds, in seconds, of what calls and statements take: from what happens in process to what a model takes.
+pub const SECONDS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+/// Upper bounds, in seconds, of what waits: from at once to an hour.
+pub const WAITS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3_600.0];
+
+static REGISTRY: OnceLock<Registry> = OnceLock::new();
+
+/// The meter of one part of the code.
+pub fn meter(name: &'static str) -> Meter {
+    global::meter(name)
+}
+
+/// The page in Prometheus' text format; empty before [`start`].
+pub fn page() -> String {
+    let families = REGISTRY.get().map(Registry::gather).unwrap_or_default();
+    TextEncoder::new().encode_to_string(&families).unwrap_or_else(|fault| format!("# {fault}\n"))
+}
+
+/// Starts the instruments of this process; a second call changes nothing.
+pub(super) fn start(resource: Resource, collector: Option<Option<&str>>) -> Result<(), String> {
+    let registry = Registry::new();
+    let page = opentelemetry_prometheus::exporter()
+        .with_registry(registry.clone())
+        .without_target_info()
+        .build()
+        .map_err(|fault| fault.to_string())?;
+    if REGISTRY.set(registry).is_err() {
+        return Ok(());
+    }
+    let mut provider = SdkMeterProvider::builder().with_reader(page).with_resource(resource);
+    if let Some(endpoint) = collector {
+        let mut exporter = MetricExporter::builder().with_tonic();
+        if let Some(endpoint) = endpoint {
+            exporter = exporter.with_endpoint(endpoint);
+        }
+        let exporter = exporter.build().map_err(|fault| format!("the collector cannot be used: {fault}"))?;
+        provider = provider.with_reader(PeriodicReader::builder(exporter).build());
+    }
+    global::set_meter_provider(provider.build());
+    process();
+    Ok(())
+}
+
+/// Memory and processor time of this process, read when they are asked for.
+fn process() {
+    let meter = meter("tidemill.process");
+    let _memory = meter
+        .u64_observable_gauge("process.memory.usage")
+        .with_unit("By")
+        .with_description("Resident memory of this process.")
+        .with_callback(|gauge| {
+            if let Some(bytes) = resident() {
+                gauge.observe(bytes, &[]);
+            }
+        })
+        .build();
+    let _time = meter
+        .f64_observable_counter("process.cpu.time")
+        .with_unit("s")
+        .with_description("Processor time that this process has used.")
+        .with_callback(|counter| {
+            for (mode, seconds) in processor_time().into_iter().flatten() {
+                counter.observe(seconds, &[KeyValue::new("cpu.mode", mode)]);
+            }
+        })
+        .build();
+}
+
+/// Resident memory in bytes, where the system tells it (proc(5), `status`).
+fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Seconds in user and in system mode (proc(5), `stat`: fields 14 and 15, in hundredths).
+fn processor_time() -> Option<[(&'static str, f64); 2]> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the command's name in parentheses, which may hold blanks.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut seconds = || Some(fields.next()?.parse::<f64>().ok()? / 100.0);
+    Some([("user", seconds()?), ("system", seconds()?)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_stands_on_the_page() {
+        start(Resource::builder_empty().build(), None).unwrap();
+        meter("test").u64_counter("test.calls").build().add(3, &[KeyValue::new("rpc.method", "Get")]);
+        let page = page();
+        let line = |name: &str| page.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        let calls = line("test_calls_total{");
+        assert!(calls.contains("rpc_method=\"Get\"") && calls.ends_with(" 3"), "{page}");
+        assert!(!line("process_memory_usage_bytes").is_empty(), "{page}");
+        assert!(line("process_cpu_time_seconds_total{").contains("cpu_mode"), "{page}");
+        assert!(page.contains("# HELP process_memory_usage_bytes Resident memory"), "{page}");
+    }
+}
