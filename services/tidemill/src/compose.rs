@@ -6,6 +6,7 @@
 
 mod part;
 mod peers;
+mod store;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +19,6 @@ use tidemill_chassis::pages::Pages;
 use tidemill_chassis::{Part, Shutdown, Switchboard, SystemClock, Wire, meta, server};
 use tidemill_gateway::{Auth, Gateway};
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
-use tidemill_sqlite::SqliteStore;
 use tidemill_storage::ensure_default_tenant;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -27,6 +27,8 @@ use crate::config::Config;
 use part::{Ground, Needs};
 
 pub(crate) use peers::Peers;
+use store::Database;
+pub(crate) use store::place;
 
 /// One part: what it needs, and how it is built from that.
 struct Row {
@@ -70,7 +72,7 @@ pub(crate) struct Mesh {
     pub(crate) first_key: Option<String>,
     /// Stops it.
     pub(crate) shutdown: Shutdown,
-    store: Option<Arc<SqliteStore>>,
+    database: Option<Database>,
     grace: Duration,
 }
 
@@ -98,7 +100,7 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     info!(?gateway, parts = ?parts_address, "serving");
     let grace = Duration::from_millis(ground.config.grace_ms);
     let auth = ground.config.gateway.auth;
-    Ok(Mesh { gateway, parts: parts_address, auth, first_key, shutdown, store: ground.store, grace })
+    Ok(Mesh { gateway, parts: parts_address, auth, first_key, shutdown, database: ground.database, grace })
 }
 
 /// Off loopback, a gateway asks for keys, and parts, which believe their callers, answer only if that was allowed.
@@ -117,14 +119,18 @@ fn secure(config: &mut Config, gateway: Option<SocketAddr>, parts: Option<Socket
 
 /// What stands under the parts; the store and its first tenant only where storage runs.
 async fn ground(config: Config, has_storage: bool) -> Result<(Ground, Option<String>)> {
-    let mut ground =
-        Ground { config, store: None, clock: Arc::new(SystemClock), rng: Arc::new(Mutex::new(seeded_rng())) };
+    let mut ground = Ground {
+        config,
+        database: None,
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(Mutex::new(seeded_rng())),
+    };
     if !has_storage {
         return Ok((ground, None));
     }
-    let store = Arc::new(SqliteStore::open(ground.config.store.clone()).await?);
-    let first_key = ensure_default_tenant(&*store, &SystemClock, &mut seeded_rng()).await?;
-    ground.store = Some(store);
+    let database = Database::open(&ground.config).await?;
+    let first_key = ensure_default_tenant(&*database.store(), &SystemClock, &mut seeded_rng()).await?;
+    ground.database = Some(database);
     Ok((ground, first_key))
 }
 
@@ -177,8 +183,8 @@ impl Mesh {
     pub(crate) async fn until_stopped(self) -> bool {
         self.shutdown.soft().cancelled().await;
         let drained = self.shutdown.drain(self.grace).await;
-        if let Some(store) = self.store {
-            store.close().await;
+        if let Some(database) = self.database {
+            database.close().await;
         }
         drained
     }

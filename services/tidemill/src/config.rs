@@ -10,6 +10,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use tidemill_chassis::layers::ServerLimits;
 use tidemill_chassis::telemetry::TelemetryConfig;
+use tidemill_postgres::PostgresConfig;
 use tidemill_sqlite::SqliteConfig;
 
 use crate::compose::Peers;
@@ -44,6 +45,9 @@ pub(crate) struct Config {
     pub(crate) limits: ServerLimits,
     /// The data folder.
     pub(crate) store: SqliteConfig,
+    /// The PostgreSQL server, instead of the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) postgres: Option<PostgresConfig>,
     /// The storage service.
     pub(crate) storage: tidemill_storage::Config,
     /// The scheduling service.
@@ -76,6 +80,7 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             limits: ServerLimits::default(),
             store: SqliteConfig::default(),
+            postgres: None,
             storage: tidemill_storage::Config::default(),
             scheduling: tidemill_scheduling::Config::default(),
             ingestion: tidemill_ingestion::Config::default(),
@@ -95,6 +100,9 @@ pub(crate) struct Flags {
     /// The data folder
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// A PostgreSQL server to keep the data in, instead of a folder: postgres://user@host:port/database
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub(crate) postgres: Option<String>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
@@ -117,6 +125,9 @@ pub(crate) fn load(flags: &Flags) -> Result<Config> {
     figment = figment.merge(Env::prefixed("TIDEMILL_").ignore(&NOT_OURS).split("__"));
     if let Some(data) = &flags.data {
         figment = figment.merge(Serialized::default("store.path", data));
+    }
+    if let Some(url) = &flags.postgres {
+        figment = figment.merge(Serialized::default("postgres.url", url));
     }
     if let Some(listen) = flags.listen {
         figment = figment.merge(Serialized::default("listen", listen));

@@ -54,7 +54,7 @@ pub(super) async fn serve(config: Config, names: &[&str]) -> Result<Exit> {
         if names == NAMES { "tidemill".to_owned() } else { format!("tidemill-{}", names.join("-")) };
     let telemetry =
         telemetry::init(&config.log, &service, &config.telemetry).map_err(|fault| anyhow!(fault))?;
-    let data = names.contains(&"storage").then(|| format!(", data in {}", config.store.path.display()));
+    let data = names.contains(&"storage").then(|| format!(", data in {}", compose::place(&config)));
     let ports = take_ports(&config, names).await?;
     let mesh = compose::start(config, names, ports).await?;
     mesh.shutdown.on_signals().context("no signal can be heard")?;

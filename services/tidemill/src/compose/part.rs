@@ -12,9 +12,9 @@ use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
-use tidemill_sqlite::SqliteStore;
 use tidemill_storage::SharedRng;
 
+use super::store::Database;
 use crate::config::Config;
 
 /// The largest message between parts: a full batch of documents with their bodies.
@@ -27,7 +27,7 @@ const MAX_LEASES: usize = 512 << 20;
 pub(super) struct Ground {
     pub(super) config: Config,
     /// Only where storage runs.
-    pub(super) store: Option<Arc<SqliteStore>>,
+    pub(super) database: Option<Database>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: SharedRng,
 }
@@ -61,7 +61,7 @@ impl Needs {
 }
 
 pub(super) fn storage(ground: &Ground, _: &Needs) -> Result<Part> {
-    let store = ground.store.clone().context("no store is open")?;
+    let store = ground.database.as_ref().context("no store is open")?.store();
     let (clock, rng) = (ground.clock.clone(), ground.rng.clone());
     let deps = tidemill_storage::Deps { store, clock, rng };
     Ok(tidemill_storage::build(ground.config.storage.clone(), deps))

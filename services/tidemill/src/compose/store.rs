@@ -1,0 +1,74 @@
+//! Which database stands behind storage: PostgreSQL where one is configured, else SQLite in the data folder.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tidemill_postgres::PostgresStore;
+use tidemill_sqlite::SqliteStore;
+use tidemill_store::Store;
+
+use crate::config::Config;
+
+/// The database of a process that runs storage.
+#[derive(Clone)]
+pub(crate) enum Database {
+    /// In the data folder.
+    Sqlite(Arc<SqliteStore>),
+    /// On a server.
+    Postgres(Arc<PostgresStore>),
+}
+
+impl Database {
+    /// Opens or connects, and brings it up to date.
+    pub(super) async fn open(config: &Config) -> Result<Self> {
+        Ok(match &config.postgres {
+            None => Self::Sqlite(Arc::new(SqliteStore::open(config.store.clone()).await?)),
+            Some(postgres) => {
+                let store = PostgresStore::connect(postgres.clone()).await.context("PostgreSQL")?;
+                Self::Postgres(Arc::new(store))
+            }
+        })
+    }
+
+    /// It, as the port that storage knows.
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(store) => store.clone(),
+            Self::Postgres(store) => store.clone(),
+        }
+    }
+
+    /// Finishes the writes that wait.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+/// Where a process that runs storage keeps its data, for people: without what may be a password.
+pub(crate) fn place(config: &Config) -> String {
+    match &config.postgres {
+        None => config.store.path.display().to_string(),
+        Some(postgres) => match url::Url::parse(&postgres.url) {
+            Ok(url) => format!("PostgreSQL at {}{}", url.host_str().unwrap_or("its socket"), url.path()),
+            Err(_) => "PostgreSQL".to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_tells_no_password() {
+        let postgres = tidemill_postgres::PostgresConfig {
+            url: "postgres://me:secret@db.example/mesh?password=secret".to_owned(),
+            ..tidemill_postgres::PostgresConfig::default()
+        };
+        let config = Config { postgres: Some(postgres), ..Config::default() };
+        assert_eq!(place(&config), "PostgreSQL at db.example/mesh");
+    }
+}
