@@ -74,20 +74,20 @@ async fn measure(corpus: &Corpus, size: Size) -> Result<()> {
 
 fn memory<'a>(runs: impl Iterator<Item = &'a Pushed>) {
     let mut table =
-        Table::new(["documents", "before MiB", "peak MiB", "mean of the second half MiB", "matches"]);
+        Table::new(["documents", "before", "at 25 %", "50 %", "75 %", "at the end", "peak", "matches"]);
     for run in runs {
-        let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
-        let late = run.resident.get(run.resident.len() / 2..).unwrap_or_default();
-        let mean = late.iter().sum::<u64>().checked_div(late.len() as u64).unwrap_or(0);
-        table.row([
-            run.documents.to_string(),
-            mib(run.before),
-            mib(run.peak()),
-            mib(mean),
-            run.matches.to_string(),
-        ]);
+        let mib = |kib: u64| format!("{:.0}", kib as f64 / 1024.0);
+        let at = |share: usize| {
+            let index = (run.resident.len() * share / 100).min(run.resident.len().saturating_sub(1));
+            mib(run.resident.get(index).copied().unwrap_or(0))
+        };
+        let [quarter, half, most, end] = [25, 50, 75, 100].map(at);
+        let (documents, matches) = (run.documents.to_string(), run.matches.to_string());
+        table.row([documents, mib(run.before), quarter, half, most, end, mib(run.peak()), matches]);
     }
-    table.print("resident memory of the server, from the first document to the last analysis");
+    table.print(
+        "resident memory of the server in MiB, over the time from the first document to the last analysis",
+    );
 }
 
 /// Pushes a file through a fresh mesh.

@@ -52,7 +52,7 @@ pub(crate) struct Pushed {
     pub(crate) analysed: Duration,
     /// Resident memory of the server before, in KiB.
     pub(crate) before: u64,
-    /// The same from the first document to the last analysis, every 20 ms.
+    /// The same from the first document to the last analysis, every 10 ms.
     pub(crate) resident: Vec<u64>,
     /// The most it ever was, as the system knows it.
     high_water: u64,
