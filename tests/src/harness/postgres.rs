@@ -10,12 +10,12 @@
 //! server refuses to run as root, so it then runs as `nobody`.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, process};
 
@@ -40,6 +40,21 @@ pub struct Server {
     port: u16,
     /// Locked as long as this process uses the server.
     _user: File,
+}
+
+/// A session of `psql` that is open.
+#[derive(Debug)]
+pub struct Session {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // At the end of its input it ends by itself, and the server undoes what was not committed.
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
 }
 
 impl Server {
@@ -101,16 +116,47 @@ impl Server {
         self.port
     }
 
-    /// Runs a statement as the server's owner; what it prints, bare.
+    /// Runs statements as the server's owner; what they print, bare.
     ///
     /// # Errors
     /// With what the server says.
-    pub fn psql(&self, statement: &str) -> Result<String> {
+    pub fn psql(&self, statements: &str) -> Result<String> {
+        self.psql_in("postgres", statements)
+    }
+
+    /// The same in a database.
+    ///
+    /// # Errors
+    /// With what the server says.
+    pub fn psql_in(&self, database: &str, statements: &str) -> Result<String> {
+        let output = run(self.client(database).args(["-c", statements]))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Runs statements in a session that stays open, until they have printed `sign`. The session ends, and what it
+    /// began is undone, when it is dropped.
+    ///
+    /// # Errors
+    /// When the session ends first.
+    pub fn psql_until(&self, database: &str, statements: &str, sign: &str) -> Result<Session> {
+        let mut client = self.client(database);
+        let mut child =
+            client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("psql cannot be run")?;
+        let mut session = Session { input: child.stdin.take(), child };
+        let input = session.input.as_mut().context("psql takes no input")?;
+        writeln!(input, "{statements};")?;
+        let output = session.child.stdout.take().context("psql has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        ensure!(lines.any(|line| line.is_ok_and(|line| line == sign)), "psql ended before it printed {sign}");
+        Ok(session)
+    }
+
+    fn client(&self, database: &str) -> Command {
         let port = self.port.to_string();
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
-        let output = run(psql.args(["-p", &port, "-d", "postgres", "-c", statement]))?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        psql.args(["-p", &port, "-d", database]);
+        psql
     }
 
     /// Stops it at once, as a crash would.

@@ -111,3 +111,41 @@ pub(crate) async fn fold(database: &Database) {
         tracing::debug!(%error, "the counts were not folded");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_columns_add_up_to_what_was_changed(
+            steps in prop::collection::vec((0_i64..3, 0_i32..2, 0_usize..2, 0_usize..5, 0_usize..5, any::<bool>()), 0..60),
+        ) {
+            let (mut changes, mut model) = (Changes::default(), HashMap::new());
+            for (tenant, priority, kind, from, to, is_content) in steps {
+                let kind = ["analyze", "collect"][kind];
+                let (from, to) = (TaskState::ALL[from], TaskState::ALL[to]);
+                if is_content {
+                    changes.content(tenant, Content::Matches, 2);
+                    *model.entry((tenant, 14, 0, String::new())).or_insert(0) += 2;
+                } else {
+                    changes.shift(tenant, priority, kind, from, to);
+                    changes.task(tenant, priority, kind, to, 3);
+                    *model.entry((tenant, from.number(), priority, kind.to_owned())).or_insert(0) -= 1;
+                    *model.entry((tenant, to.number(), priority, kind.to_owned())).or_insert(0) += 4;
+                }
+            }
+            model.retain(|_, change| *change != 0);
+            let columns = changes.into_columns();
+            let mut added = HashMap::new();
+            for row in 0..columns.tenants.len() {
+                let key =
+                    (columns.tenants[row], columns.whats[row], columns.priorities[row], columns.kinds[row].clone());
+                prop_assert!(added.insert(key, columns.changes[row]).is_none(), "a count is changed once");
+            }
+            prop_assert_eq!(added, model);
+        }
+    }
+}

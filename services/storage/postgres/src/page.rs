@@ -47,3 +47,35 @@ impl<T> PageRows<T> {
         page::cut(self.rows, self.size, self.measure, token)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_asks_for_what_is_missing_and_shows_what_fits(
+            sizes in prop::collection::vec(0_usize..PAGE_BYTES, 0..12),
+            size in 1_u32..6,
+        ) {
+            let mut read = PageRows::new(size, |bytes: &usize| *bytes);
+            let mut rest = sizes.clone();
+            // As a database gives them: those asked for, until the page is full.
+            while read.missing() > 0 && !rest.is_empty() {
+                prop_assert!(read.missing() <= i64::from(size) + 1);
+                let (mut rows, mut bytes) = (Vec::new(), 0);
+                while !read.is_full(rows.len(), bytes) && !rest.is_empty() {
+                    bytes += rest[0];
+                    rows.push(rest.remove(0));
+                }
+                read.take(rows);
+            }
+            let shown = read.cut(ToString::to_string);
+            let whole = page::cut(sizes.clone(), size, |bytes| *bytes, ToString::to_string);
+            prop_assert_eq!(shown.items, whole.items);
+            prop_assert_eq!(shown.next_token, whole.next_token);
+        }
+    }
+}

@@ -107,22 +107,56 @@ impl Search<'_> {
 
     /// Whether a candidate belongs to the group; what is shown of it.
     fn look(&self, CandidateRow { document, unindexed }: CandidateRow, below: bool) -> Option<Ranked> {
-        let body: Vec<String> = words(&document.body).map(|word| fold(word.text)).collect();
         if unindexed || !self.exact {
-            let title: Vec<String> = words(&document.title).map(|word| fold(word.text)).collect();
+            let title = folded(&document.title);
             let in_title = |term: &Term| term.position(&title).is_some();
-            let is_below = !self.terms.iter().all(in_title);
-            let found = self.terms.iter().all(|term| in_title(term) || term.position(&body).is_some());
-            if !found || is_below != below {
+            if self.terms.iter().all(in_title) == below {
                 return None;
             }
+            if below {
+                let body = folded(&document.body);
+                let is_there = |term: &Term| in_title(term) || term.position(&body).is_some();
+                if !self.terms.iter().all(is_there) {
+                    return None;
+                }
+            }
         }
-        let start = self.terms.iter().find_map(|term| term.position(&body)).unwrap_or(0);
+        let start = self.terms.iter().find_map(|term| place(term, &document.body)).unwrap_or(0);
         let snippet = words(&document.body).skip(start.saturating_sub(4)).take(24).map(|word| word.text);
         let snippet = snippet.collect::<Vec<_>>().join(" ");
         let number = document.id;
         let mut document = document.decode();
         document.body.clear();
         Some((below, number, Hit { document, snippet }))
+    }
+}
+
+fn folded(text: &str) -> Vec<String> {
+    words(text).map(|word| fold(word.text)).collect()
+}
+
+/// Where in a text a term begins, by words. A single word, which is what most ask for, is looked for no further than it
+/// stands.
+fn place(term: &Term, text: &str) -> Option<usize> {
+    let [word] = term.words.as_slice() else { return term.position(&folded(text)) };
+    let wanted = fold(word);
+    words(text)
+        .map(|word| fold(word.text))
+        .position(|word| if term.prefix { word.starts_with(&wanted) } else { word == wanted })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_term_is_placed_as_the_port_places_it(text in "[a-c é]{0,40}", asked in "\"?[a-c é]{1,6}\"?\\*?") {
+            for term in search::parse(&asked).unwrap_or_default() {
+                prop_assert_eq!(place(&term, &text), term.position(&folded(&text)));
+            }
+        }
     }
 }
