@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use tidemill_postgres::{PostgresConfig, PostgresStore};
 use tidemill_sqlite::{SqliteConfig, SqliteStore, Synchronous};
 use tidemill_store::conformance::history;
 use tidemill_store::{MemoryStore, Store};
+use tidemill_tests::harness::postgres::Server;
 
 /// An empty store in memory.
 fn memory() -> Arc<dyn Store> {
@@ -25,6 +27,15 @@ async fn sqlite() -> (Arc<dyn Store>, TempDir) {
     let synchronous = Synchronous::Normal;
     let config = SqliteConfig { path: folder.path().join("data"), synchronous, ..SqliteConfig::default() };
     (Arc::new(SqliteStore::open(config).await.unwrap()), folder)
+}
+
+/// An empty store on PostgreSQL, and the server that it is on; the store in memory where PostgreSQL is missing, which
+/// has then been said.
+async fn postgres() -> (Arc<dyn Store>, Option<Server>) {
+    let Some(server) = Server::shared().unwrap() else { return (memory(), None) };
+    let url = server.database().unwrap();
+    let config = PostgresConfig { url, max_connections: 8, ..PostgresConfig::default() };
+    (Arc::new(PostgresStore::connect(config).await.unwrap()), Some(server))
 }
 
 /// The storage service over this store, seen as a store.
@@ -49,6 +60,17 @@ mod sqlite_through_grpc {
     tidemill_store::conformance_suite!(made().await);
 }
 
+mod postgres_through_grpc {
+    use super::{postgres, through_grpc};
+
+    async fn made() -> (std::sync::Arc<dyn tidemill_store::Store>, Option<super::Server>) {
+        let (store, server) = postgres().await;
+        (through_grpc(store), server)
+    }
+
+    tidemill_store::conformance_suite!(made().await);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -63,6 +85,19 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let (store, _folder) = sqlite().await;
+            history::check_history(through_grpc(store), memory(), &steps).await;
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn postgres_through_grpc_answers_as_the_store_in_memory_does(steps in history::steps()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (store, _server) = postgres().await;
             history::check_history(through_grpc(store), memory(), &steps).await;
         });
     }
