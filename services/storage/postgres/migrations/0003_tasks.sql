@@ -24,6 +24,7 @@ CREATE TABLE queue (
     priority integer NOT NULL,
     kind text COLLATE "C" NOT NULL,
     id bigint NOT NULL,
+    task_id uuid NOT NULL,
     run_at bigint NOT NULL,
     attempt bigint NOT NULL,
     started_at bigint,

@@ -70,6 +70,21 @@ impl Default for PostgresConfig {
 }
 
 impl PostgresConfig {
+    /// What each connection sets, or each transaction behind a pooler that shares connections.
+    ///
+    /// Every statement finds its rows by a key or walks an index in the order that it shows. Without statistics, as in
+    /// a queue that was just filled, the planner would rather read a whole table than look 500 rows up.
+    pub(crate) fn session_settings(&self) -> [(&'static str, String); 5] {
+        [
+            ("statement_timeout", self.statement_timeout_ms.to_string()),
+            ("lock_timeout", self.lock_timeout_ms.to_string()),
+            ("enable_seqscan", "off".to_owned()),
+            ("random_page_cost", "1.1".to_owned()),
+            // Compiling a statement takes longer than any of these runs.
+            ("jit", "off".to_owned()),
+        ]
+    }
+
     pub(crate) fn acquire_timeout(&self) -> Duration {
         Duration::from_millis(self.acquire_timeout_ms.max(1))
     }

@@ -52,12 +52,10 @@ fn options(config: &PostgresConfig) -> Result<PgConnectOptions, Error> {
         // Such a pooler refuses settings that it does not know when a connection is opened.
         return Ok(options.statement_cache_capacity(0).extra_float_digits(None));
     }
-    let limits = [
-        ("statement_timeout", config.statement_timeout_ms.to_string()),
-        ("lock_timeout", config.lock_timeout_ms.to_string()),
+    let limits = config.session_settings().into_iter().chain([
         // A step sends its statements without a pause: one that pauses has lost its program.
         ("idle_in_transaction_session_timeout", "60000".to_owned()),
-    ];
+    ]);
     Ok(options.statement_cache_capacity(config.statement_cache).options(limits))
 }
 

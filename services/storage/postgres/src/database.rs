@@ -33,18 +33,15 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn of(config: &PostgresConfig, server: &Server) -> Self {
-        let limits = if config.shared_pooler {
-            let (statement, lock) = (config.statement_timeout_ms, config.lock_timeout_ms);
-            format!("; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}")
-        } else {
-            String::new()
-        };
+        let settings = if config.shared_pooler { config.session_settings().into() } else { Vec::new() };
+        let settings: String =
+            settings.iter().map(|(name, value)| format!("; SET LOCAL {name} = {value}")).collect();
         Self {
             server: server.clone(),
             tries: config.tries.max(1),
             persistent: !config.shared_pooler,
-            begin_write: format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{limits}"),
-            begin_read: format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{limits}"),
+            begin_write: format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{settings}"),
+            begin_read: format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{settings}"),
         }
     }
 }

@@ -110,8 +110,8 @@ const INSERT: &str = "
         FROM sent ORDER BY tenant_id, key COLLATE \"C\", task_id
         ON CONFLICT DO NOTHING RETURNING id
     )
-    INSERT INTO queue (tenant_id, priority, kind, id, run_at, attempt, worker, error)
-    SELECT tenant_id, priority, kind, id, run_at, 0, '', '' FROM sent JOIN stored USING (id)";
+    INSERT INTO queue (tenant_id, priority, kind, id, task_id, run_at, attempt, worker, error)
+    SELECT tenant_id, priority, kind, id, task_id, run_at, 0, '', '' FROM sent JOIN stored USING (id)";
 
 async fn insert_rows(rows: &[Placed<'_>], step: &mut Step<'_>) -> Outcome<u64> {
     fn column<'a, T>(rows: &'a [Placed<'a>], value: impl Fn(&'a Placed<'a>) -> T) -> Vec<T> {

@@ -7,6 +7,7 @@ use tidemill_store::Error;
 use tidemill_store::task::{Task, TaskState, Waiting};
 
 use super::cancel::find;
+use super::row::uuid;
 use crate::writer::{Outcome, Step, Write};
 
 /// Puts one task back.
@@ -33,10 +34,11 @@ impl Write for ReviveTask {
             let priority = task.new.priority.number();
             let back = query(
                 "WITH f AS (DELETE FROM finished WHERE tenant_id = $1 AND id = $2 RETURNING tenant_id, id, kind, error)
-                 INSERT INTO queue (tenant_id, priority, kind, id, run_at, attempt, worker, error)
-                 SELECT tenant_id, $3, kind, id, $4, 0, '', error FROM f",
+                 INSERT INTO queue (tenant_id, priority, kind, id, task_id, run_at, attempt, worker, error)
+                 SELECT tenant_id, $3, kind, id, $5, $4, 0, '', error FROM f",
             );
-            step.execute(back.bind(tenant).bind(place).bind(priority).bind(call.now.as_micros())).await?;
+            let back = back.bind(tenant).bind(place).bind(priority).bind(call.now.as_micros());
+            step.execute(back.bind(uuid(call.id))).await?;
             step.changes.shift(tenant, priority, &task.new.kind, task.state, TaskState::Waiting);
             task.new.run_at = call.now;
             (task.state, task.attempt, task.started_at, task.finished_at) =
