@@ -1,4 +1,4 @@
-//! The wire to a part in other processes: one lazily made HTTP/2 connection an address, balanced, behind the client's
+//! The wire to a part in other processes: one lazily made HTTP/2 connection an instance, balanced, behind the client's
 //! layers. Nothing is connected before the first call, so processes may start in any order.
 
 use std::time::Duration;
@@ -6,10 +6,11 @@ use std::time::Duration;
 use tidemill_kernel::ErrorKind;
 use tidemill_kernel::breaker::BreakerConfig;
 use tonic::transport::Endpoint;
+use tracing::warn;
 
 use crate::Wire;
 use crate::balance::Balance;
-use crate::discovery::fixed::Address;
+use crate::discovery::{Address, Follow, Instance};
 use crate::layers::client_stack;
 use crate::layers::retry::RetryPolicy;
 
@@ -18,11 +19,25 @@ pub fn wire(name: &'static str, addresses: &[Address], config: RemoteConfig) -> 
     if addresses.is_empty() {
         return Err(Error::NoAddress { name });
     }
-    let mut connections = Vec::with_capacity(addresses.len());
     for address in addresses {
-        connections.push((address.clone(), endpoint(name, address, &config)?.connect_lazy()));
+        endpoint(name, address, &config)?;
     }
-    Ok(client_stack(Balance::new(name, connections, &config.breaker), config.retry))
+    let instances = addresses.iter().cloned().map(Instance::at).collect();
+    Ok(following(name, Follow::always(instances), config))
+}
+
+/// The wire to the part `name` at the instances that discovery tells, as they join and leave. Calls wait for its first
+/// word as long as for a connection. Must be called within a tokio runtime.
+pub fn following(name: &'static str, follow: Follow, config: RemoteConfig) -> Wire {
+    let (breaker, patience, retry) = (config.breaker.clone(), config.connect_timeout, config.retry.clone());
+    let connect = move |address: &Address| match endpoint(name, address, &config) {
+        Ok(endpoint) => Some(endpoint.connect_lazy()),
+        Err(fault) => {
+            warn!(%fault, "an instance is left out");
+            None
+        }
+    };
+    client_stack(Balance::new(name, follow, connect, breaker, patience), retry)
 }
 
 /// How another part is reached.

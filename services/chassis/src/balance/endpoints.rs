@@ -19,12 +19,19 @@ const DECAY: Duration = Duration::from_secs(10);
 /// What a failed call counts as at least.
 const PENALTY: Duration = Duration::from_secs(1);
 
-/// The endpoints of one part.
+/// The endpoints of one part, told apart by keys.
 #[derive(Debug)]
-pub struct Endpoints(Vec<Endpoint>);
+pub struct Endpoints<K> {
+    breaker: BreakerConfig,
+    all: Vec<Endpoint<K>>,
+    next_serial: u64,
+}
 
 #[derive(Debug)]
-struct Endpoint {
+struct Endpoint<K> {
+    key: K,
+    /// One that leaves and comes back is another one: calls of its former life say nothing about it.
+    serial: u64,
     latency: PeakEwma,
     breaker: Breaker,
     pending: usize,
@@ -34,8 +41,9 @@ struct Endpoint {
 #[derive(Debug)]
 #[must_use]
 pub struct Pick {
-    /// Which endpoint.
-    pub index: usize,
+    /// Which endpoint, until the next [`Endpoints::replace`].
+    index: usize,
+    serial: u64,
     permit: Permit,
     begun: Timestamp,
 }
@@ -53,40 +61,81 @@ pub enum Ending {
     Abandoned,
 }
 
-impl Endpoints {
-    /// That many endpoints of which nothing is known.
-    pub fn new(count: usize, breaker: &BreakerConfig, now: Timestamp) -> Self {
-        let endpoint = |_| Endpoint {
-            latency: PeakEwma::new(INITIAL, DECAY, now),
-            breaker: Breaker::new(breaker.clone()),
-            pending: 0,
-        };
-        Self((0..count).map(endpoint).collect())
+impl<K: PartialEq> Endpoints<K> {
+    /// No endpoints yet; each that comes gets a breaker of its own.
+    pub fn new(breaker: BreakerConfig) -> Self {
+        Self { breaker, all: Vec::new(), next_serial: 0 }
     }
 
-    /// The endpoint for a call that begins now; if every breaker is open, the moment when asking again makes sense.
+    /// Makes these the endpoints. What is known of those that stay is kept, nothing is known of the others.
+    pub fn replace(&mut self, keys: impl IntoIterator<Item = K>, now: Timestamp) {
+        let mut before = std::mem::take(&mut self.all);
+        for key in keys {
+            let endpoint = match before.iter().position(|endpoint| endpoint.key == key) {
+                Some(index) => before.swap_remove(index),
+                None => self.fresh(key, now),
+            };
+            self.all.push(endpoint);
+        }
+    }
+
+    fn fresh(&mut self, key: K, now: Timestamp) -> Endpoint<K> {
+        self.next_serial += 1;
+        Endpoint {
+            key,
+            serial: self.next_serial,
+            latency: PeakEwma::new(INITIAL, DECAY, now),
+            breaker: Breaker::new(self.breaker.clone()),
+            pending: 0,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The endpoint of a pick; `None` if it has left since.
+    pub fn key(&self, pick: &Pick) -> Option<&K> {
+        self.all.get(self.place(pick)?).map(|endpoint| &endpoint.key)
+    }
+
+    /// Where the endpoint of a pick stands now.
+    fn place(&self, pick: &Pick) -> Option<usize> {
+        let is_it = |endpoint: &Endpoint<K>| endpoint.serial == pick.serial;
+        if self.all.get(pick.index).is_some_and(is_it) {
+            return Some(pick.index);
+        }
+        self.all.iter().position(is_it)
+    }
+
+    /// The endpoint for a call that begins now; if every breaker is open, the moment when asking again makes sense: now,
+    /// if there is no endpoint at all.
     pub fn pick(&mut self, now: Timestamp, rng: &mut impl RngCore) -> Result<Pick, Timestamp> {
-        let state = |index: &usize| self.0[*index].breaker.state(now);
-        let closed: Vec<usize> = (0..self.0.len()).filter(|index| state(index) == State::Closed).collect();
-        if closed.len() < self.0.len() {
+        if self.all.is_empty() {
+            return Err(now);
+        }
+        let state = |index: &usize| self.all[*index].breaker.state(now);
+        let closed: Vec<usize> = (0..self.all.len()).filter(|index| state(index) == State::Closed).collect();
+        if closed.len() < self.all.len() {
             let others: Vec<usize> =
-                (0..self.0.len()).filter(|index| state(index) != State::Closed).collect();
+                (0..self.all.len()).filter(|index| state(index) != State::Closed).collect();
             let probe = self.first_allowed(&others, now);
             if probe.is_ok() || closed.is_empty() {
                 return probe;
             }
         }
         let load = |place: usize| {
-            let endpoint = &self.0[closed[place]];
+            let endpoint = &self.all[closed[place]];
             endpoint.latency.load(now, endpoint.pending)
         };
         let index = p2c::pick_by(closed.len(), load, rng).map_or(0, |place| closed[place]);
         self.first_allowed(&[index], now)
     }
 
-    /// Takes in how a call ended.
+    /// Takes in how a call ended; nothing, if its endpoint has left.
     pub fn finish(&mut self, pick: Pick, now: Timestamp, ending: Ending) {
-        let Some(endpoint) = self.0.get_mut(pick.index) else { return };
+        let Some(endpoint) = self.place(&pick).and_then(|index| self.all.get_mut(index)) else { return };
         endpoint.pending = endpoint.pending.saturating_sub(1);
         let latency = now.since(pick.begun);
         match ending {
@@ -109,11 +158,11 @@ impl Endpoints {
     fn first_allowed(&mut self, indices: &[usize], now: Timestamp) -> Result<Pick, Timestamp> {
         let mut earliest: Option<Timestamp> = None;
         for &index in indices {
-            let endpoint = &mut self.0[index];
+            let endpoint = &mut self.all[index];
             match endpoint.breaker.allow(now) {
                 Decision::Allow(permit) => {
                     endpoint.pending += 1;
-                    return Ok(Pick { index, permit, begun: now });
+                    return Ok(Pick { index, serial: endpoint.serial, permit, begun: now });
                 }
                 Decision::Refuse(until) => {
                     earliest = Some(earliest.map_or(until, |moment| moment.min(until)));

@@ -1,12 +1,53 @@
-//! Discovery by configuration: a fixed list of `host:port`. Names are resolved when a connection is made, IPv6
-//! addresses stand in brackets (RFC 3986, section 3.2.2).
+//! Discovery by configuration: a fixed list of `host:port` for each service. What a list says holds at once, an empty
+//! one too.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
-use http::uri::Authority;
 use tidemill_kernel::ErrorKind;
+use tokio::sync::watch;
+
+use super::address::{Address, AddressError};
+use super::{Discovery, Follow, Instance, Instances, arrange};
+
+/// Lists by service.
+#[derive(Debug, Default)]
+pub struct Fixed(Mutex<BTreeMap<String, watch::Sender<Option<Instances>>>>);
+
+impl Fixed {
+    /// These lists; a service without one has no instances.
+    pub fn new(lists: impl IntoIterator<Item = (String, Vec<Address>)>) -> Self {
+        let fixed = Self::default();
+        for (service, addresses) in lists {
+            fixed.set(&service, addresses.into_iter().map(Instance::at).collect());
+        }
+        fixed
+    }
+
+    /// Replaces the list of a service, as when a configuration is read again.
+    pub fn set(&self, service: &str, instances: Vec<Instance>) {
+        let told = Some(arrange(instances));
+        self.with(service, |sender| {
+            sender.send_if_modified(|current| {
+                let is_new = *current != told;
+                *current = told;
+                is_new
+            })
+        });
+    }
+
+    fn with<T>(&self, service: &str, act: impl FnOnce(&watch::Sender<Option<Instances>>) -> T) -> T {
+        let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlisted = || watch::Sender::new(Some(Instances::from([])));
+        act(lists.entry(service.to_owned()).or_insert_with(unlisted))
+    }
+}
+
+impl Discovery for Fixed {
+    fn follow(&self, service: &str) -> Follow {
+        Follow::new(self.with(service, watch::Sender::subscribe))
+    }
+}
 
 /// Reads a list as a configuration has it. Every fault of the list is reported at once.
 pub fn read(addresses: &[String]) -> Result<Vec<Address>, ListError> {
@@ -14,57 +55,14 @@ pub fn read(addresses: &[String]) -> Result<Vec<Address>, ListError> {
     let (mut good, mut faults) = (Vec::new(), Vec::new());
     for text in addresses {
         match text.parse::<Address>() {
-            Ok(address) if !seen.insert(address.0.clone()) => {
-                faults.push(AddressError { text: text.clone(), mend: "it is listed twice: remove one" });
+            Ok(address) if !seen.insert(address.clone()) => {
+                faults.push(AddressError::of(&address, "it is listed twice: remove one"));
             }
             Ok(address) => good.push(address),
             Err(fault) => faults.push(fault),
         }
     }
     if faults.is_empty() { Ok(good) } else { Err(ListError(faults)) }
-}
-
-/// One place where a part listens: `host:port`, lower case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Address(String);
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let refuse = |mend| AddressError { text: text.chars().take(80).collect(), mend };
-        if text.contains("://") || text.contains('/') {
-            return Err(refuse("leave out the scheme and the path: only host:port"));
-        }
-        let authority: Authority =
-            text.parse().map_err(|_| refuse("expected host:port, an IPv6 host in brackets"))?;
-        if text.contains('@') {
-            return Err(refuse("leave out the user: only host:port"));
-        }
-        if authority.host().is_empty() {
-            return Err(refuse("the host is missing: expected host:port"));
-        }
-        match authority.port_u16() {
-            Some(1..) => Ok(Self(text.to_ascii_lowercase())),
-            Some(0) | None => {
-                Err(refuse("expected a port from 1 to 65535 after the host, as in localhost:7000"))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The text is not an address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an address: {mend}")]
-pub struct AddressError {
-    text: String,
-    mend: &'static str,
 }
 
 /// What is wrong with a list of addresses.
@@ -86,8 +84,6 @@ impl ListError {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn list(addresses: &[&str]) -> Result<Vec<Address>, ListError> {
@@ -108,20 +104,42 @@ mod tests {
         let fault = list(&wrong).unwrap_err();
         assert_eq!(fault.faults().len(), wrong.len() - 1);
         let text = fault.to_string();
-        for part in ["`http://a:1`", "leave out the scheme", "1 to 65535", "the user", "`OK:1`", "twice"] {
+        for part in ["`http://a:1`", "leave out the scheme", "1 to 65535", "the user", "`ok:1`", "twice"] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
 
-    proptest! {
-        #[test]
-        fn an_address_reads_back_and_any_text_is_handled(host in "[a-z][a-z0-9.-]{0,20}[a-z0-9]", port: u16, any: String) {
-            let text = format!("{host}:{port}");
-            prop_assert_eq!(text.parse::<Address>().map(|address| address.to_string()).ok(), (port > 0).then_some(text));
-            if let Ok(address) = any.parse::<Address>() {
-                let uri = format!("http://{address}");
-                prop_assert!(http::Uri::try_from(uri).is_ok());
-            }
+    #[tokio::test]
+    async fn a_list_is_told_at_once_and_a_new_one_replaces_it() {
+        let fixed = Fixed::new([("echo".to_owned(), list(&["a:1", "b:2"]).unwrap())]);
+        let mut follow = fixed.follow("echo");
+        assert_eq!(follow.current().map(|all| all.len()), Some(2));
+        fixed.set("echo", Vec::new());
+        assert!(follow.changed().await);
+        assert!(follow.current().is_some_and(|all| all.is_empty()), "a list means what it says");
+        assert!(fixed.follow("other").current().is_some_and(|all| all.is_empty()));
+    }
+}
+
+#[cfg(test)]
+mod suite {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::discovery::conformance::Stage;
+
+    #[derive(Default)]
+    struct Lists(Arc<Fixed>);
+
+    impl Stage for Lists {
+        fn discovery(&self) -> Arc<dyn Discovery> {
+            self.0.clone()
+        }
+
+        async fn publish(&mut self, service: &'static str, instances: &[Instance]) {
+            self.0.set(service, instances.to_vec());
         }
     }
+
+    crate::discovery_suite!(async { Some((Lists::default(), ())) });
 }

@@ -10,11 +10,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
+use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::server::HealthReporter;
 use tower::ServiceExt;
 
 use super::*;
+use crate::discovery::Discovery;
+use crate::discovery::fixed::Fixed;
 use crate::layers::{ServerLimits, server_stack};
 use crate::{Context, Switchboard, fault, server};
 
@@ -23,15 +27,21 @@ const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 
 /// A server of the health service on a free port, until the guard is dropped.
 async fn healthy() -> (Address, DropGuard) {
+    let (address, guard, _) = reporting().await;
+    (address, guard)
+}
+
+/// The same with the hand that changes its health.
+async fn reporting() -> (Address, DropGuard, HealthReporter) {
     let listener = server::bind(LOOPBACK).await.unwrap();
     let address = address(&listener);
-    let (_, health) = tonic_health::server::health_reporter();
+    let (reporter, health) = tonic_health::server::health_reporter();
     let wire = server_stack(Routes::new(health), ServerLimits::default());
     let service = Switchboard::new([(HEALTH.to_owned(), wire)])
         .map_request(|request: Request<Incoming>| request.map(Body::new));
     let stop = CancellationToken::new();
     tokio::spawn(server::serve(listener, service, stop.clone()));
-    (address, stop.drop_guard())
+    (address, stop.drop_guard(), reporter)
 }
 
 fn address(listener: &TcpListener) -> Address {
@@ -121,4 +131,66 @@ async fn a_part_without_an_address_is_a_fault_of_the_configuration() {
     let fault = wire("echo", &[], RemoteConfig::default()).unwrap_err();
     assert_eq!(fault.kind(), ErrorKind::Invalid);
     assert!(fault.to_string().contains("echo"));
+}
+
+fn instances(addresses: &[&Address]) -> Vec<Instance> {
+    addresses.iter().map(|address| Instance::at((*address).clone())).collect()
+}
+
+#[tokio::test]
+async fn calls_follow_the_instances_that_join_and_leave() {
+    let ((one, first), (other, _second)) = (healthy().await, healthy().await);
+    let discovery = Fixed::default();
+    let wire = following("echo", discovery.follow("echo"), RemoteConfig::default());
+    let status = check(&wire, &Context::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("the echo service has no instance"), "{}", status.message());
+    discovery.set("echo", instances(&[&one]));
+    check(&wire, &Context::default()).await.unwrap();
+    discovery.set("echo", instances(&[&one, &other]));
+    for _ in 0..20 {
+        check(&wire, &Context::default()).await.unwrap();
+    }
+    // It leaves first and stops then: no call finds it dead.
+    discovery.set("echo", instances(&[&other]));
+    drop(first);
+    for _ in 0..20 {
+        check(&wire, &Context::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_call_to_an_instance_that_leaves_goes_on_to_its_end() {
+    let (one, _first, reporter) = reporting().await;
+    let (other, _second) = healthy().await;
+    let discovery = Fixed::new([("echo".to_owned(), vec![one])]);
+    let wire = following("echo", discovery.follow("echo"), RemoteConfig::default());
+    let mut client = HealthClient::new(wire.clone());
+    let mut watch = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status, 1);
+    discovery.set("echo", instances(&[&other]));
+    // The first call after that drops the connection of the one that left.
+    for _ in 0..5 {
+        check(&wire, &Context::default()).await.unwrap();
+    }
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+    assert_eq!(watch.message().await.unwrap().unwrap().status, 2);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_the_first_word_of_discovery_and_not_for_ever() {
+    let (address, _guard) = healthy().await;
+    let (sender, receiver) = tokio::sync::watch::channel(None);
+    let wire = following("echo", Follow::new(receiver), RemoteConfig::default());
+    let context = Context::default();
+    let (answer, ()) = tokio::join!(check(&wire, &context), async {
+        tokio::task::yield_now().await;
+        sender.send_replace(Some(instances(&[&address]).into()));
+    });
+    answer.unwrap();
+    let (_silent, receiver) = tokio::sync::watch::channel(None);
+    let config = RemoteConfig { connect_timeout: Duration::from_millis(20), ..RemoteConfig::default() };
+    let status = check(&following("echo", Follow::new(receiver), config), &context).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("not known where the echo service is"), "{}", status.message());
 }
