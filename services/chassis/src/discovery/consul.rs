@@ -1,7 +1,7 @@
 //! Discovery by Consul: the instances of a service as its catalog has them, followed by blocking queries; and the
 //! registration of one's own.
 //!
-//! - While Consul is away, what was known last goes on being used; [`known`] tells what is believed when it is back.
+//! - While Consul is away, what was known last goes on being used; `known.rs` tells what is believed when it is back.
 //! - Consul's faults never fail a call: they are logged, once for each outage, and the question is asked again after a
 //!   backoff with jitter.
 
