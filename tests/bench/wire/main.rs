@@ -11,7 +11,8 @@ mod report;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
+use tidemill_chassis::telemetry;
 
 use paths::{Call, Path, Timings};
 use report::{Size, Table, ratio};
@@ -23,6 +24,11 @@ fn main() -> Result<()> {
     let Some(size) = report::begin("wire") else { return Ok(()) };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let many = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(workers).build()?;
+    // Calls are counted and timed as in the binary; spans are off, as without a collector.
+    let _telemetry = {
+        let _entered = many.enter();
+        telemetry::init("warn", "bench", &telemetry::TelemetryConfig::default()).map_err(Error::msg)?
+    };
     for call in Call::ALL {
         let title = format!("{}; runtime with {workers} threads, as in the binary", call.title());
         many.block_on(compare(&title, call, size))?;
