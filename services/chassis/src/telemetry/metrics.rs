@@ -1,5 +1,5 @@
 //! The figures of a process: one set of instruments (OpenTelemetry), read as a Prometheus page, and sent to the
-//! collector where one is set. An instrument that is made before [`start`] counts nothing.
+//! collector where one is set. An instrument that is made before `telemetry::init` counts nothing.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -25,7 +25,7 @@ pub fn meter(name: &'static str) -> Meter {
     global::meter(name)
 }
 
-/// The page in Prometheus' text format; empty before [`start`].
+/// The page in Prometheus' text format; empty before `telemetry::init`.
 pub fn page() -> String {
     let families = REGISTRY.get().map(Registry::gather).unwrap_or_default();
     TextEncoder::new().encode_to_string(&families).unwrap_or_else(|fault| format!("# {fault}\n"))
