@@ -52,6 +52,17 @@ async fn operators_services_are_for_operators() {
 }
 
 #[tokio::test]
+async fn the_figures_of_all_tenants_are_for_operators() {
+    let mesh = Mesh::keyed().await;
+    refused(mesh.get("/metrics"), 401, 16).await;
+    refused(mesh.get("/metrics").bearer_auth(KEY.0), 403, 7).await;
+    let page = mesh.get("/metrics").bearer_auth(OPERATOR_KEY.0).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    assert_eq!(Mesh::open().await.get("/metrics").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn web_pages_are_kept_out_of_open_mode() {
     let mesh = Mesh::open().await;
     refused(mesh.get("/v1/tasks").header("origin", "https://evil.example"), 403, 7).await;

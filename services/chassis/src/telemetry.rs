@@ -7,6 +7,7 @@ pub mod span;
 
 use std::io::{IsTerminal, stderr};
 
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::layer::SubscriberExt;
@@ -29,17 +30,22 @@ pub struct TelemetryConfig {
 /// What has to be told of at the end of the process.
 #[derive(Debug)]
 #[must_use = "what it still holds is sent by `flush`"]
-pub struct Telemetry(Option<SdkTracerProvider>);
+pub struct Telemetry {
+    spans: Option<SdkTracerProvider>,
+    figures: Option<SdkMeterProvider>,
+}
 
 impl Telemetry {
     /// Sends what was not sent yet, as far as the collector takes it within a few seconds.
     pub async fn flush(self) {
-        let Some(provider) = self.0 else { return };
-        // It blocks its thread until the exporter, which needs this runtime, is done.
-        let ended =
-            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(otlp::LAST_WORDS)).await;
-        if let Ok(Err(fault)) = ended {
-            tracing::debug!(%fault, "the last spans were not sent");
+        // Both block their thread until the exporters, which need this runtime, are done.
+        let last_words = tokio::task::spawn_blocking(move || {
+            let spans = self.spans.map(|spans| spans.shutdown_with_timeout(otlp::LAST_WORDS));
+            let figures = self.figures.map(|figures| figures.shutdown_with_timeout(otlp::LAST_WORDS));
+            [spans, figures].into_iter().flatten().find_map(Result::err)
+        });
+        if let Ok(Some(fault)) = last_words.await {
+            tracing::debug!(%fault, "the last spans or figures were not sent");
         }
     }
 }
@@ -54,14 +60,13 @@ pub fn init(filter: &str, service: &str, config: &TelemetryConfig) -> Result<Tel
     let lines = fmt::layer().with_writer(stderr);
     let lines = if stderr().is_terminal() { lines.compact().boxed() } else { lines.json().boxed() };
     let resource = otlp::resource(service);
-    let collector = otlp::is_wanted(config).then_some(config.otlp_endpoint.as_deref());
-    metrics::start(resource.clone(), collector)?;
-    let provider = otlp::provider(resource, config)?;
-    let traces = provider.as_ref().map(otlp::layer);
+    let figures = metrics::start(resource.clone(), otlp::figures(config)?)?;
+    let spans = otlp::spans(resource, config)?;
+    let traces = spans.as_ref().map(otlp::layer);
     tracing_subscriber::registry()
         .with(traces)
         .with(lines.with_filter(filter))
         .try_init()
         .map_err(|fault| fault.to_string())?;
-    Ok(Telemetry(provider))
+    Ok(Telemetry { spans, figures })
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use opentelemetry::metrics::Meter;
 use opentelemetry::{KeyValue, global};
-use opentelemetry_otlp::{MetricExporter, WithExportConfig};
+use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
@@ -31,8 +31,12 @@ pub fn page() -> String {
     TextEncoder::new().encode_to_string(&families).unwrap_or_else(|fault| format!("# {fault}\n"))
 }
 
-/// Starts the instruments of this process; a second call changes nothing.
-pub(super) fn start(resource: Resource, collector: Option<Option<&str>>) -> Result<(), String> {
+/// Starts the instruments of this process, read also by `exporter` if there is one. The provider, for its last words; a
+/// second call changes nothing and has none.
+pub(super) fn start(
+    resource: Resource,
+    exporter: Option<MetricExporter>,
+) -> Result<Option<SdkMeterProvider>, String> {
     let registry = Registry::new();
     let page = opentelemetry_prometheus::exporter()
         .with_registry(registry.clone())
@@ -40,20 +44,16 @@ pub(super) fn start(resource: Resource, collector: Option<Option<&str>>) -> Resu
         .build()
         .map_err(|fault| fault.to_string())?;
     if REGISTRY.set(registry).is_err() {
-        return Ok(());
+        return Ok(None);
     }
     let mut provider = SdkMeterProvider::builder().with_reader(page).with_resource(resource);
-    if let Some(endpoint) = collector {
-        let mut exporter = MetricExporter::builder().with_tonic();
-        if let Some(endpoint) = endpoint {
-            exporter = exporter.with_endpoint(endpoint);
-        }
-        let exporter = exporter.build().map_err(|fault| format!("the collector cannot be used: {fault}"))?;
+    if let Some(exporter) = exporter {
         provider = provider.with_reader(PeriodicReader::builder(exporter).build());
     }
-    global::set_meter_provider(provider.build());
+    let provider = provider.build();
+    global::set_meter_provider(provider.clone());
     process();
-    Ok(())
+    Ok(Some(provider))
 }
 
 /// Memory and processor time of this process, read when they are asked for.

@@ -1,15 +1,14 @@
-//! The way of spans to a collector: gathered in memory, sent in batches by a thread of their own. A collector that is
-//! slow or dead costs spans, never a call.
+//! The way of spans and figures to a collector: gathered in memory, sent in batches by threads of their own. A collector
+//! that is slow or dead costs spans, never a call.
 
 use std::env;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Tracer};
-use tracing::Level;
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
@@ -17,33 +16,48 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::TelemetryConfig;
 
-/// How long a stopping process tries to send its last spans.
+/// How long a stopping process tries to send what it still holds.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// The variables that name a collector (OpenTelemetry specification, "OpenTelemetry Protocol Exporter").
-const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+/// The variable that names a collector for everything (OpenTelemetry specification, "OpenTelemetry Protocol Exporter").
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
-/// Whether there is a collector to send to.
-pub(super) fn is_wanted(config: &TelemetryConfig) -> bool {
-    let is_named = config.otlp_endpoint.is_some() || ENDPOINTS.iter().any(|name| env::var_os(name).is_some());
+/// Whether there is a collector for a signal, which the variable `own` may name for it alone.
+fn is_wanted(config: &TelemetryConfig, own: &str) -> bool {
+    let is_named =
+        config.otlp_endpoint.is_some() || [ENDPOINT, own].iter().any(|name| env::var_os(name).is_some());
     is_named && !env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
+/// The way of figures to the collector, if there is one.
+pub(super) fn figures(config: &TelemetryConfig) -> Result<Option<MetricExporter>, String> {
+    if !is_wanted(config, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") {
+        return Ok(None);
+    }
+    let mut exporter = MetricExporter::builder().with_tonic();
+    if let Some(endpoint) = &config.otlp_endpoint {
+        exporter = exporter.with_endpoint(endpoint);
+    }
+    exporter.build().map(Some).map_err(unusable)
+}
+
+fn unusable(fault: ExporterBuildError) -> String {
+    format!("the collector cannot be used: {fault}; expected an address as http://127.0.0.1:4317")
+}
+
 /// The source of tracers, if there is a collector.
-pub(super) fn provider(
+pub(super) fn spans(
     resource: Resource,
     config: &TelemetryConfig,
 ) -> Result<Option<SdkTracerProvider>, String> {
-    if !is_wanted(config) {
+    if !is_wanted(config, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
         return Ok(None);
     }
     let mut exporter = SpanExporter::builder().with_tonic();
     if let Some(endpoint) = &config.otlp_endpoint {
         exporter = exporter.with_endpoint(endpoint);
     }
-    let exporter = exporter.build().map_err(|fault| {
-        format!("the collector cannot be used: {fault}; expected an address as http://127.0.0.1:4317")
-    })?;
+    let exporter = exporter.build().map_err(unusable)?;
     let mut builder = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource);
     if let Some(ratio) = config.sample_ratio {
         if !(0.0..=1.0).contains(&ratio) {
