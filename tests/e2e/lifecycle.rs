@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use tidemill_tests::harness::mesh::{Mesh, Wiring};
+use tidemill_tests::harness::mesh::{Ground, Mesh, Wiring};
 use tidemill_tests::in_both_wirings;
 
 in_both_wirings!(
@@ -11,11 +11,10 @@ in_both_wirings!(
     a_part_that_was_killed_is_used_again_and_has_lost_nothing
 );
 
-async fn a_signal_stops_every_process_cleanly(mesh: Mesh, home: &Path) -> Result<()> {
+async fn a_signal_stops_every_process_cleanly(mesh: Mesh, _: &Path) -> Result<()> {
     mesh.tidemill(&["query", "add", "tides", "tide"])?;
     let wiring = mesh.wiring();
-    mesh.stop()?;
-    let again = Mesh::start(wiring, home).await?;
+    let again = Mesh::on(mesh.stop()?, wiring).await?;
     ensure!(again.json(&["query", "list"])?.len() == 1, "the query is gone");
     Ok(())
 }
@@ -40,5 +39,19 @@ async fn a_part_that_was_killed_is_used_again_and_has_lost_nothing(
             "after {part} was killed: {counts:?}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_consul_and_postgresql_a_list_and_a_folder_do() -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let mesh = Mesh::on(Ground::bare_folder(home.path()), Wiring::ManyProcesses).await?;
+    mesh.tidemill(&["query", "add", "tides", "tide"])?;
+    let path = home.path().join("one.jsonl");
+    std::fs::write(&path, "{\"body\":\"the tide turns\"}\n")?;
+    mesh.tidemill(&["push", &path.to_string_lossy()])?;
+    let counts = mesh.until_analysed().await?;
+    ensure!((counts.documents, counts.matches) == (1, 1), "{counts:?}");
+    mesh.stop()?;
     Ok(())
 }

@@ -68,25 +68,32 @@ impl Shutdown {
         ended
     }
 
-    /// Lets Ctrl-C and SIGTERM begin the drain, and the second of them end everything at once. From the return on, no
-    /// signal is missed. Must be called within a tokio runtime; fails when the system refuses a handler.
-    pub fn on_signals(&self) -> io::Result<()> {
+    /// Lets Ctrl-C and SIGTERM begin the drain once `leave` is done, and the second of them end everything at once. From
+    /// the return on, no signal is missed. Must be called within a tokio runtime; fails when the system refuses a handler.
+    pub fn on_signals(&self, leave: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let (mut interrupts, mut terminates) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let shutdown = self.clone();
-        tokio::spawn(async move {
-            for is_first in [true, false] {
-                tokio::select! {
-                    _ = interrupts.recv() => {}
-                    _ = terminates.recv() => {}
-                }
-                if is_first {
-                    info!("stopping: finishing what runs (once more to stop at once)");
-                    shutdown.begin();
-                } else {
-                    shutdown.hard.cancel();
-                }
+        let mut next = async move || {
+            tokio::select! {
+                _ = interrupts.recv() => {}
+                _ = terminates.recv() => {}
             }
+        };
+        tokio::spawn(async move {
+            next().await;
+            info!("stopping: finishing what runs (once more to stop at once)");
+            let begin = async {
+                leave.await;
+                shutdown.begin();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = next() => {}
+                () = begin => {}
+            }
+            shutdown.begin();
+            shutdown.hard.cancel();
         });
         Ok(())
     }

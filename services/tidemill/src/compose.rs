@@ -4,17 +4,20 @@
 //! Invariants: ports are taken before anything else is begun; a part is built after those that it needs; without keys
 //! a gateway answers on loopback only. To add a part: a function that builds it, a row in [`PARTS`].
 
+mod discovery;
 mod part;
 mod peers;
 mod store;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tidemill_chassis::clock::seeded_rng;
+use tidemill_chassis::discovery::consul::Registration;
 use tidemill_chassis::pages::Pages;
 use tidemill_chassis::{Part, Shutdown, Switchboard, SystemClock, Wire, meta, server};
 use tidemill_gateway::{Auth, Gateway};
@@ -24,6 +27,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::Config;
+use discovery::Elsewhere;
 use part::{Ground, Needs};
 
 pub(crate) use peers::Peers;
@@ -72,6 +76,7 @@ pub(crate) struct Mesh {
     pub(crate) first_key: Option<String>,
     /// Stops it.
     pub(crate) shutdown: Shutdown,
+    registrations: Vec<Registration>,
     database: Option<Database>,
     grace: Duration,
 }
@@ -83,7 +88,8 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let parts_address = address(&ports.parts).context("the port has no address")?;
     secure(&mut config, gateway, parts_address)?;
     let (ground, first_key) = ground(config, names.contains(&"storage")).await?;
-    let (parts, wires) = build(&ground, names)?;
+    let elsewhere = Elsewhere::new(&ground.config.discovery)?;
+    let (parts, wires) = build(&ground, &elsewhere, names)?;
 
     let shutdown = Shutdown::default();
     if let Some(listener) = ports.gateway {
@@ -94,13 +100,17 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
         let service = switchboard(parts.iter().map(|part| part.name), &wires).await?;
         shutdown.spawn(server::serve(listener, Pages::beside(service), shutdown.soft()));
     }
+    // What is known to others serves already, and answers for itself from then on.
+    let bound = parts.iter().filter_map(|part| Some((part.name, parts_address?)));
+    let registrations = elsewhere.register(bound.chain(gateway.map(|bound| (GATEWAY, bound)))).await?;
     for background in parts.into_iter().flat_map(|part| part.background) {
         shutdown.spawn_background(background);
     }
     info!(?gateway, parts = ?parts_address, "serving");
     let grace = Duration::from_millis(ground.config.grace_ms);
     let auth = ground.config.gateway.auth;
-    Ok(Mesh { gateway, parts: parts_address, auth, first_key, shutdown, database: ground.database, grace })
+    let (parts, database) = (parts_address, ground.database);
+    Ok(Mesh { gateway, parts, auth, first_key, shutdown, registrations, database, grace })
 }
 
 /// Off loopback, a gateway asks for keys, and parts, which believe their callers, answer only if that was allowed.
@@ -138,7 +148,7 @@ type Wires = BTreeMap<&'static str, Wire>;
 
 /// The parts of this process, and the wires to all parts: without a socket to those, over one to those that are
 /// somewhere else.
-fn build(ground: &Ground, names: &[&str]) -> Result<(Vec<Part>, Wires)> {
+fn build(ground: &Ground, elsewhere: &Elsewhere, names: &[&str]) -> Result<(Vec<Part>, Wires)> {
     let is_needed = |name: &str| {
         names.contains(&GATEWAY)
             || PARTS.iter().any(|row| names.contains(&row.name) && row.needs.contains(&name))
@@ -152,7 +162,7 @@ fn build(ground: &Ground, names: &[&str]) -> Result<(Vec<Part>, Wires)> {
             wires.insert(row.name, part.wire(ground.config.limits));
             parts.push(part);
         } else if is_needed(row.name) {
-            wires.insert(row.name, ground.config.discovery.fixed.wire(row.name)?);
+            wires.insert(row.name, elsewhere.wire(row.name)?);
         }
     }
     Ok((parts, wires))
@@ -179,9 +189,17 @@ async fn gateway_over(ground: &Ground, wires: &Wires) -> Result<Gateway> {
 }
 
 impl Mesh {
-    /// Waits for a signal, then lets what runs finish. Returns whether it did in time.
+    /// Lets Ctrl-C and SIGTERM stop it: it leaves Consul's catalog first, so that nobody calls what drains. The second
+    /// signal ends everything at once.
+    pub(crate) fn on_signals(&mut self) -> io::Result<()> {
+        let registrations = std::mem::take(&mut self.registrations);
+        self.shutdown.on_signals(Registration::leave_all(registrations))
+    }
+
+    /// Waits until it is to stop, then lets what runs finish. Returns whether it did in time.
     pub(crate) async fn until_stopped(self) -> bool {
         self.shutdown.soft().cancelled().await;
+        Registration::leave_all(self.registrations).await;
         let drained = self.shutdown.drain(self.grace).await;
         if let Some(database) = self.database {
             database.close().await;
@@ -207,13 +225,6 @@ mod tests {
     fn every_part_can_be_chosen_and_has_services() {
         assert!(PARTS.iter().map(|row| row.name).eq(NAMES.into_iter().filter(|name| *name != GATEWAY)));
         assert!(PARTS.iter().all(|row| tidemill_proto::services_of(row.name).next().is_some()));
-    }
-
-    #[tokio::test]
-    async fn a_part_that_is_neither_here_nor_listed_is_named() {
-        let (ground, _) = ground(Config::default(), false).await.unwrap();
-        let fault = build(&ground, &["scheduling"]).unwrap_err().to_string();
-        assert!(fault.contains("storage") && fault.contains("--peer"), "{fault}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use tidemill_chassis::discovery::consul::ConsulConfig;
 use tidemill_chassis::layers::ServerLimits;
 use tidemill_chassis::telemetry::TelemetryConfig;
 use tidemill_postgres::PostgresConfig;
@@ -66,6 +67,9 @@ pub(crate) struct Config {
 pub(crate) struct Discovery {
     /// By a fixed list.
     pub(crate) fixed: Peers,
+    /// By Consul, for the parts that are not in the list; the parts of this process are registered there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) consul: Option<ConsulConfig>,
 }
 
 impl Default for Config {
@@ -106,6 +110,9 @@ pub(crate) struct Flags {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Consul's agent, by which the parts of several processes find each other: http://host:port
+    #[arg(long, value_name = "URL")]
+    pub(crate) consul: Option<String>,
     /// What to log, for example `info` or `warn,tidemill_scheduling=debug`
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
@@ -129,6 +136,9 @@ pub(crate) fn load(flags: &Flags) -> Result<Config> {
     if let Some(url) = &flags.postgres {
         figment = figment.merge(Serialized::default("postgres.url", url));
     }
+    if let Some(agent) = &flags.consul {
+        figment = figment.merge(Serialized::default("discovery.consul.address", agent));
+    }
     if let Some(listen) = flags.listen {
         figment = figment.merge(Serialized::default("listen", listen));
     }
@@ -144,12 +154,23 @@ pub(crate) fn load(flags: &Flags) -> Result<Config> {
 }
 
 impl Config {
+    /// The defaults, with what is off by default on.
+    pub(crate) fn whole() -> Self {
+        let discovery = Discovery { consul: Some(ConsulConfig::default()), ..Discovery::default() };
+        Self { postgres: Some(PostgresConfig::default()), discovery, ..Self::default() }
+    }
+
     /// Refuses what no part could work with, all of it at once.
     fn check(&self) -> Result<()> {
         let faults = [
             self.scheduling.check().err().map(|fault| fault.to_string()),
             self.ingestion.check().err().map(|fault| fault.to_string()),
             self.analysis.check().err().map(|fault| fault.to_string()),
+            self.discovery
+                .consul
+                .as_ref()
+                .and_then(|consul| consul.check().err())
+                .map(|fault| fault.to_string()),
         ];
         let faults: Vec<String> = faults.into_iter().flatten().collect();
         if !faults.is_empty() {

@@ -67,8 +67,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     let address = listener.local_addr().context("the port has no address")?;
     let url = format!("http://{address}");
     let ports = Ports { gateway: Some(listener), parts: None };
-    let mesh = compose::start(config, &compose::NAMES, ports).await?;
-    mesh.shutdown.on_signals().context("no signal can be heard")?;
+    let mut mesh = compose::start(config, &compose::NAMES, ports).await?;
+    mesh.on_signals().context("no signal can be heard")?;
 
     let stop = mesh.shutdown.soft();
     let exit = tokio::select! {

@@ -120,6 +120,16 @@ fn config(page: &mut String) -> Result<()> {
          `tidemill config dump` prints the one in effect.\n\n```toml"
     )?;
     writeln!(page, "{}\n```", toml::to_string_pretty(&Config::default())?.trim_end())?;
+    writeln!(
+        page,
+        "\nOff until one of its keys is set, then with these defaults for the others:\n\n```toml"
+    )?;
+    let whole = toml::Table::try_from(Config::whole())?;
+    let mut off = toml::Table::new();
+    off.insert("postgres".to_owned(), whole["postgres"].clone());
+    let consul = toml::Table::from_iter([("consul".to_owned(), whole["discovery"]["consul"].clone())]);
+    off.insert("discovery".to_owned(), consul.into());
+    writeln!(page, "{}\n```", toml::to_string_pretty(&off)?.trim_end())?;
     Ok(())
 }
 
@@ -147,5 +157,8 @@ mod tests {
         config(&mut page).unwrap();
         let toml = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         assert!(toml::from_str::<Config>(toml).is_ok());
+        let off = page.split("```toml\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
+        let read = toml::from_str::<Config>(off).unwrap();
+        assert!(read.postgres.is_some() && read.discovery.consul.is_some());
     }
 }

@@ -15,8 +15,9 @@ use crate::output;
 /// What it takes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each part is in one process; the parts that it needs and that are not beside it are named with --peer \
-    (or discovery.fixed in the configuration). Processes may start in any order.\n\n\
+    after_help = "The parts that are not in this process are named with --peer (or discovery.fixed in the configuration), or \
+    found by Consul with --consul (or discovery.consul), where those of this process are then registered. Processes may \
+    start in any order.\n\n\
     Example:\n  \
     tidemill serve storage --listen 127.0.0.1:7401\n  \
     tidemill serve scheduling --listen 127.0.0.1:7402 --peer storage=127.0.0.1:7401\n  \
@@ -56,8 +57,8 @@ pub(super) async fn serve(config: Config, names: &[&str]) -> Result<Exit> {
         telemetry::init(&config.log, &service, &config.telemetry).map_err(|fault| anyhow!(fault))?;
     let data = names.contains(&"storage").then(|| format!(", data in {}", compose::place(&config)));
     let ports = take_ports(&config, names).await?;
-    let mesh = compose::start(config, names, ports).await?;
-    mesh.shutdown.on_signals().context("no signal can be heard")?;
+    let mut mesh = compose::start(config, names, ports).await?;
+    mesh.on_signals().context("no signal can be heard")?;
     announce(&mesh, names, &data.unwrap_or_default())?;
     let drained = mesh.until_stopped().await;
     telemetry.flush().await;

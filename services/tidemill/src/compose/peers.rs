@@ -1,11 +1,8 @@
-//! The parts of other processes by a fixed list of addresses, and the wires to them.
+//! The parts of other processes by a fixed list of addresses.
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use tidemill_chassis::Wire;
-use tidemill_chassis::discovery::fixed;
-use tidemill_chassis::layers::retry::RetryPolicy;
-use tidemill_chassis::remote::{self, RemoteConfig};
+use tidemill_chassis::discovery::{Address, fixed};
 
 /// Addresses (`host:port`) by part. A part with several is balanced over them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -22,21 +19,12 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// The wire to the part of this name. Connects at the first call, so that processes may start in any order.
-    pub(crate) fn wire(&self, name: &'static str) -> Result<Wire> {
-        let listed = self.list(name);
-        if listed.is_empty() {
-            bail!(
-                "{name} is needed here, but it is neither in this process nor listed: add it to the names after \
-                 `serve`, or say where it answers: --peer {name}=HOST:PORT"
-            );
+    /// The addresses that are listed for a part; none if it is not listed.
+    pub(super) fn addresses(&self, name: &'static str) -> Result<Vec<Address>> {
+        match self.list(name) {
+            [] => Ok(Vec::new()),
+            listed => fixed::read(listed).with_context(|| format!("the addresses of {name}")),
         }
-        let addresses = fixed::read(listed).with_context(|| format!("the addresses of {name}"))?;
-        let config = RemoteConfig {
-            retry: RetryPolicy::new(tidemill_proto::is_idempotent),
-            ..RemoteConfig::default()
-        };
-        Ok(remote::wire(name, &addresses, config)?)
     }
 
     /// Sets the addresses of a part from `NAME=HOST:PORT[,HOST:PORT...]`.

@@ -1,0 +1,85 @@
+//! How the processes of a mesh find each other: wires to the parts of others, and the parts of this one made known.
+//!
+//! A part that is listed is where the list says; every other one is followed in Consul, where that is configured.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail};
+use tidemill_chassis::Wire;
+use tidemill_chassis::discovery::Discovery;
+use tidemill_chassis::discovery::consul::{Consul, Registration, Service};
+use tidemill_chassis::layers::retry::RetryPolicy;
+use tidemill_chassis::remote::{self, RemoteConfig};
+
+use super::Peers;
+use crate::config;
+
+/// Where the parts of other processes are.
+pub(super) struct Elsewhere {
+    fixed: Peers,
+    consul: Option<Consul>,
+}
+
+impl Elsewhere {
+    /// As it is configured. Nothing is connected yet.
+    pub(super) fn new(config: &config::Discovery) -> Result<Self> {
+        let consul = config.consul.clone().map(Consul::new).transpose()?;
+        Ok(Self { fixed: config.fixed.clone(), consul })
+    }
+
+    /// The wire to a part. Connects at the first call, so that processes may start in any order.
+    pub(super) fn wire(&self, name: &'static str) -> Result<Wire> {
+        let config = RemoteConfig {
+            retry: RetryPolicy::new(tidemill_proto::is_idempotent),
+            ..RemoteConfig::default()
+        };
+        let listed = self.fixed.addresses(name)?;
+        match &self.consul {
+            _ if !listed.is_empty() => Ok(remote::wire(name, &listed, config)?),
+            Some(consul) => Ok(remote::following(name, consul.follow(name), config)),
+            None => bail!(
+                "{name} is needed here, but it is neither in this process nor listed: add it to the names after \
+                 `serve`, say where it answers (--peer {name}=HOST:PORT), or let Consul tell (--consul URL)"
+            ),
+        }
+    }
+
+    /// Makes the parts of this process known, which serve already, each by its name and where it is bound.
+    pub(super) async fn register(
+        &self,
+        parts: impl Iterator<Item = (&'static str, SocketAddr)>,
+    ) -> Result<Vec<Registration>> {
+        let Some(consul) = &self.consul else { return Ok(Vec::new()) };
+        let mut registrations = Vec::new();
+        for (name, bound) in parts {
+            let service = Service {
+                name,
+                bound,
+                health: tidemill_proto::services_of(name).next(),
+                version: env!("CARGO_PKG_VERSION"),
+                is_tls: false,
+            };
+            registrations.push(consul.register(&service).await.with_context(|| format!("{name} in Consul"))?);
+        }
+        Ok(registrations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_chassis::discovery::consul::ConsulConfig;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_is_neither_listed_nor_in_consul_is_named() {
+        let mut config = config::Discovery::default();
+        config.fixed.set("storage=127.0.0.1:7401").unwrap();
+        let elsewhere = Elsewhere::new(&config).unwrap();
+        elsewhere.wire("storage").unwrap();
+        let fault = elsewhere.wire("scheduling").unwrap_err().to_string();
+        assert!(fault.contains("--peer scheduling=") && fault.contains("--consul"), "{fault}");
+        config.consul = Some(ConsulConfig::default());
+        Elsewhere::new(&config).unwrap().wire("scheduling").unwrap();
+    }
+}
