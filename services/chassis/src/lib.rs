@@ -23,6 +23,7 @@ pub mod remote;
 pub mod server;
 pub mod switchboard;
 pub mod telemetry;
+pub mod tls;
 pub mod wire;
 
 pub use clock::{SystemClock, sleep};

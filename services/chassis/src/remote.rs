@@ -13,6 +13,7 @@ use crate::balance::Balance;
 use crate::discovery::{Address, Follow, Instance};
 use crate::layers::client_stack;
 use crate::layers::retry::RetryPolicy;
+use crate::tls::{Certificates, Connector};
 
 /// The wire to the part `name` at these addresses. Must be called within a tokio runtime.
 pub fn wire(name: &'static str, addresses: &[Address], config: RemoteConfig) -> Result<Wire, Error> {
@@ -31,7 +32,10 @@ pub fn wire(name: &'static str, addresses: &[Address], config: RemoteConfig) -> 
 pub fn following(name: &'static str, follow: Follow, config: RemoteConfig) -> Wire {
     let (breaker, patience, retry) = (config.breaker.clone(), config.connect_timeout, config.retry.clone());
     let connect = move |address: &Address| match endpoint(name, address, &config) {
-        Ok(endpoint) => Some(endpoint.connect_lazy()),
+        Ok(endpoint) => Some(match &config.tls {
+            Some(certificates) => endpoint.connect_with_connector_lazy(Connector::new(certificates.clone())),
+            None => endpoint.connect_lazy(),
+        }),
         Err(fault) => {
             warn!(%fault, "an instance is left out");
             None
@@ -49,6 +53,8 @@ pub struct RemoteConfig {
     pub breaker: BreakerConfig,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
+    /// The certificates for connections over TLS; without them they are plain.
+    pub tls: Option<Certificates>,
 }
 
 impl Default for RemoteConfig {
@@ -58,6 +64,7 @@ impl Default for RemoteConfig {
             retry: RetryPolicy::never(),
             breaker: BreakerConfig { pause: Duration::from_millis(500), ..BreakerConfig::default() },
             connect_timeout: Duration::from_secs(5),
+            tls: None,
         }
     }
 }

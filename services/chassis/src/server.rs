@@ -1,4 +1,4 @@
-//! Listens and serves: HTTP/1.1 and HTTP/2 without TLS on one port, TCP_NODELAY on every socket, drained on request.
+//! Listens and serves: HTTP/1.1 and HTTP/2, with TLS or without, on one port, TCP_NODELAY on every socket, drained on request.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -12,12 +12,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::{debug, warn};
 
 use crate::sleep;
+use crate::tls::{self, Certificates};
 
 /// How long a connection may say nothing that tells which HTTP it speaks.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -65,6 +67,21 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    serve_over(listener, None, service, stop).await;
+}
+
+/// The same over TLS where there are certificates. Requests carry what is known of their [`tls::Peer`] then.
+pub async fn serve_over<S, B>(
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+    service: S,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -72,7 +89,11 @@ where
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => answer(stream, service.clone(), graceful.watcher(), stop.clone()),
+            Ok((stream, _)) => {
+                let (certificates, service) = (certificates.clone(), service.clone());
+                let (watcher, stop) = (graceful.watcher(), stop.clone());
+                tokio::spawn(answer(stream, certificates, service, watcher, stop));
+            }
             Err(fault) => {
                 // Out of file descriptors, most likely: taking a breath lets others close.
                 warn!(%fault, "cannot accept a connection");
@@ -87,15 +108,57 @@ where
     }
 }
 
-/// Serves one connection in a task of its own.
-fn answer<S, B>(stream: TcpStream, service: S, watcher: Watcher, stop: CancellationToken)
-where
+/// Serves one connection.
+async fn answer<S, B>(
+    stream: TcpStream,
+    certificates: Option<Certificates>,
+    service: S,
+    watcher: Watcher,
+    stop: CancellationToken,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     send_at_once(&stream);
+    let Some(certificates) = certificates else {
+        if within_patience(has_begun(&stream), &stop).await == Some(true) {
+            drive(stream, service, watcher).await;
+        }
+        return;
+    };
+    match within_patience(tls::accept::accept(&certificates, stream, PREFACE), &stop).await {
+        Some(Ok((stream, peer))) => {
+            let told = tower::util::MapRequest::new(service, move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                request
+            });
+            drive(stream, told, watcher).await;
+        }
+        Some(Err(fault)) => debug!(%fault, "no TLS with a caller"),
+        None => {}
+    }
+}
+
+/// What a new connection begins with, unless it takes too long or the server stops.
+async fn within_patience<T>(begin: impl Future<Output = T>, stop: &CancellationToken) -> Option<T> {
+    tokio::select! {
+        begun = begin => Some(begun),
+        () = sleep(PATIENCE) => None,
+        () = stop.cancelled() => None,
+    }
+}
+
+/// Serves the requests of a connection until it ends.
+async fn drive<I, S, B>(stream: I, service: S, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // A client that sends its head a byte at a time is cut off; large windows keep bulk pushes streaming.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(15));
@@ -106,22 +169,12 @@ where
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .max_concurrent_streams(1_024);
-    tokio::spawn(async move {
-        let has_begun = tokio::select! {
-            has_begun = has_begun(&stream) => has_begun,
-            () = sleep(PATIENCE) => false,
-            () = stop.cancelled() => false,
-        };
-        if !has_begun {
-            return;
-        }
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-            .into_owned();
-        if let Err(fault) = watcher.watch(connection).await {
-            debug!(%fault, "a connection ended badly");
-        }
-    });
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
+        .into_owned();
+    if let Err(fault) = watcher.watch(connection).await {
+        debug!(%fault, "a connection ended badly");
+    }
 }
 
 /// Waits until a connection tells which HTTP it speaks, for which hyper itself would wait for ever. False if it ends.
