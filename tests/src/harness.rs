@@ -1,6 +1,7 @@
 //! What end-to-end tests stand on: a mesh of real processes, waiting without sleeping blindly, and the outside tools
 //! that they drive.
 
+pub mod collector;
 pub mod consul;
 pub mod mesh;
 pub mod poll;

@@ -20,8 +20,8 @@ use crate::compose::Peers;
 const FILE: &str = "tidemill.toml";
 
 /// Variables of this prefix that are not configuration: the client's, and the tests'.
-const NOT_OURS: [&str; 9] =
-    ["server", "key", "tenant", "shared", "config", "slow", "tools", "buf", "grpcurl"];
+const NOT_OURS: [&str; 11] =
+    ["server", "key", "tenant", "shared", "config", "slow", "tools", "buf", "grpcurl", "rotel", "promtool"];
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
-//! The outside tools that tests drive (`grpcurl`, `buf`) and the optional data folder: where they are, or a loud skip.
+//! The outside tools that tests drive (`grpcurl`, `buf`, `rotel`) and the optional data folder: where they are, or a loud skip.
 //!
 //! `tests/run` installs the tools and names them in `TIDEMILL_<TOOL>`. A test run by other means looks into the tools'
 //! folder itself; without the tool it is skipped aloud, and under `CI=true` it fails.
 
 use std::env;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -27,6 +28,21 @@ pub fn tool(tool: &str) -> anyhow::Result<Option<PathBuf>> {
         missing(tool)?;
     }
     Ok(found)
+}
+
+/// Ports that were free a moment ago, all different.
+///
+/// # Errors
+/// When the system has none.
+pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// Says that a test is skipped for want of `tool`.

@@ -18,6 +18,8 @@ pub struct Ground {
     pub agent: Option<Agent>,
     /// The server and the database's URL; without them the data is in the folder.
     pub database: Option<(Server, String)>,
+    /// Variables that every process is given.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Ground {
@@ -36,7 +38,7 @@ impl Ground {
     /// A folder, and nothing else.
     #[must_use]
     pub fn bare_folder(home: &Path) -> Self {
-        Self { home: home.to_owned(), agent: None, database: None }
+        Self { home: home.to_owned(), agent: None, database: None, environment: Vec::new() }
     }
 
     /// Consul, and an empty database on this server.
@@ -46,7 +48,7 @@ impl Ground {
     pub async fn with_servers(home: &Path, server: Option<Server>) -> Result<Self> {
         let agent = Agent::start(home).await?;
         let database = server.map(|server| server.database().map(|url| (server, url))).transpose()?;
-        Ok(Self { home: home.to_owned(), agent, database })
+        Ok(Self { home: home.to_owned(), agent, database, environment: Vec::new() })
     }
 
     /// Starts a process of a part (or `up`) that listens there.
@@ -78,6 +80,7 @@ impl Ground {
         }
         command
             .current_dir(&self.home)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("HOME", &self.home)
             .env("XDG_STATE_HOME", self.home.join("state"));
         command.args(arguments);
