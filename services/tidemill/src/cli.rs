@@ -5,8 +5,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    completion, config, demo, push, query, recipe, reference, results, serve, source, status, task, tenant,
-    up,
+    completion, config, demo, migrate, push, query, recipe, reference, results, serve, source, status, task,
+    tenant, up,
 };
 use crate::exit::CODES;
 
@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Tenant(tenant::Action),
     /// Counts and the state of the queue
     Status(status::Args),
+    /// Bring the database up to date, or say whether it is
+    Migrate(migrate::Args),
     /// The configuration of `up`
     #[command(subcommand)]
     Config(config::Action),

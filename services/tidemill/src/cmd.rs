@@ -4,6 +4,7 @@ pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod label;
+pub(crate) mod migrate;
 pub(crate) mod push;
 pub(crate) mod query;
 pub(crate) mod recipe;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Task(action) => task::run(action, &connect().await?).await,
         Command::Tenant(action) => tenant::run(action, &connect().await?).await,
         Command::Status(args) => status::run(&args, &connect().await?).await,
+        Command::Migrate(args) => Box::pin(migrate::run(&args)).await,
         Command::Config(action) => config::run(action),
         Command::Completion(args) => completion::run(&args),
         Command::Reference(action) => reference::run(&action),

@@ -32,7 +32,7 @@ use part::{Ground, Needs};
 
 pub(crate) use peers::Peers;
 use store::Database;
-pub(crate) use store::place;
+pub(crate) use store::{migrate, place, schema};
 
 /// One part: what it needs, and how it is built from that.
 struct Row {

@@ -23,6 +23,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::tools;
 
+mod replica;
+
 /// `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
 
@@ -84,11 +86,8 @@ impl Server {
     /// # Errors
     /// As for [`Server::shared`].
     pub fn start(settings: &str) -> Result<Option<Self>> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let Some(programs) = programs()? else { return Ok(None) };
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = env::temp_dir().join(format!("tidemill-postgres-{}-{number}", process::id()));
-        let server = Self::launch(programs, folder, settings)?;
+        let server = Self::launch(programs, folder(), settings)?;
         server.keep(&server.folder.with_extension("lock"), 0)?;
         Ok(Some(server))
     }
@@ -164,7 +163,19 @@ impl Server {
     /// # Errors
     /// When it does not stop.
     pub fn stop(&self) -> Result<()> {
-        run(self.owned("pg_ctl").args(["stop", "-w", "-m", "immediate", "-D"]).arg(self.data()))?;
+        self.end("immediate")
+    }
+
+    /// Stops it in order: sessions are ended, what was committed is written down.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub fn shut_down(&self) -> Result<()> {
+        self.end("fast")
+    }
+
+    fn end(&self, mode: &str) -> Result<()> {
+        run(self.owned("pg_ctl").args(["stop", "-w", "-m", mode, "-D"]).arg(self.data()))?;
         Ok(())
     }
 
@@ -185,13 +196,7 @@ impl Server {
     }
 
     fn launch(programs: PathBuf, folder: PathBuf, settings: &str) -> Result<Self> {
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-            _ => fs::create_dir(&folder)?,
-        }
-        if is_root() {
-            chown(&folder, Some(NOBODY), Some(NOBODY))?;
-        }
+        Self::make_folder(&folder)?;
         let server = Self::at(programs, folder, free_port()?)?;
         let mut initdb = server.owned("initdb");
         initdb.args([
@@ -207,16 +212,35 @@ impl Server {
             "-D",
         ]);
         run(initdb.arg(server.data()))?;
-        let mut file = File::options().append(true).open(server.data().join("postgresql.conf"))?;
-        writeln!(
-            file,
+        server.configure(&format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = ''\nmax_connections = 300\n\
-             shared_buffers = 64MB\nlog_min_messages = warning\n{settings}",
+             shared_buffers = 64MB\nlog_min_messages = warning\n{settings}\n",
             server.port
-        )?;
+        ))?;
         server.restart()?;
         fs::write(server.folder.join("port"), server.port.to_string())?;
         Ok(server)
+    }
+
+    /// A new folder for a server, of the user that runs it.
+    fn make_folder(folder: &Path) -> Result<()> {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => fs::create_dir(folder)?,
+        }
+        if is_root() {
+            chown(folder, Some(NOBODY), Some(NOBODY))?;
+        }
+        Ok(())
+    }
+
+    /// Adds lines to its configuration; a later line wins, from the next start on.
+    ///
+    /// # Errors
+    /// When its folder cannot be written.
+    pub fn configure(&self, lines: &str) -> Result<()> {
+        let mut file = File::options().append(true).open(self.data().join("postgresql.conf"))?;
+        Ok(file.write_all(lines.as_bytes())?)
     }
 
     fn at(programs: PathBuf, folder: PathBuf, port: u16) -> Result<Self> {
@@ -261,6 +285,13 @@ impl Server {
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
+}
+
+/// The folder of a server of this test alone.
+fn folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    env::temp_dir().join(format!("tidemill-postgres-{}-{number}", process::id()))
 }
 
 /// Locks the file of this name. Who held it may have removed it: then another one counts.

@@ -42,7 +42,8 @@ pub struct PostgresConfig {
     /// Whether a pooler that shares connections between transactions stands in front (PgBouncer in transaction mode).
     /// Then no statement is prepared ahead, and time limits are set in each transaction.
     pub shared_pooler: bool,
-    /// Whether the database is brought up to date when the store is opened.
+    /// Whether the database is brought up to date when the store is opened; else `tidemill migrate` does it, and a
+    /// database that is not is refused.
     pub migrate: bool,
 }
 

@@ -1,41 +1,47 @@
 //! Opening the database: what the configuration says, one connection that checks the server and brings the schema up
-//! to date, then the pool.
-//!
-//! Instances that start together wait for one another at a lock that belongs to the transaction of the migrations, so
-//! that it goes with it whatever happens, behind a pooler too.
+//! to date, or refuses one that is not, then the pool.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::config::PostgresConfig;
 use crate::database::{Database, Settings};
 use crate::error::{Error, Server};
+use crate::migrate;
 
 /// The oldest release that has everything that the statements use.
 const OLDEST: i32 = 130_000;
 
-/// Nobody else's advisory lock: 0x546b << 48.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(21611::bigint << 48)";
-
-/// Connects; brings the schema up to date.
+/// Connects; brings the schema up to date, or refuses one that is not.
 pub(crate) async fn connect(config: &PostgresConfig) -> Result<Database, Error> {
-    let options = options(config)?;
-    let server = Server::of(&options);
-    let first = tokio::time::timeout(config.acquire_timeout(), options.clone().connect()).await;
-    let first = first.map_err(|_| server.away("it does not answer"))?;
-    let mut first = first.map_err(|error| server.fault(&error))?;
-    let seed = check(&mut first, &server).await?;
+    let (mut connection, server) = first(config).await?;
+    let seed = process(&mut connection, &server).await?;
     if config.migrate {
-        migrate(&mut first, &server).await?;
+        migrate::migrate(&mut connection, &server).await?;
+    } else {
+        let schema = migrate::schema(&mut connection, &server).await?;
+        if let Some(missing) = schema.outstanding.first() {
+            return Err(Error::Outdated { server, migration: missing.version });
+        }
     }
     // It has no more to say; the pool opens its own.
-    let _ = first.close().await;
+    let _ = connection.close().await;
     let settings = Settings::of(config, &server);
-    Ok(Database::new(pool(config, options), settings, seed))
+    Ok(Database::new(pool(config, options(config)?), settings, seed))
+}
+
+/// A connection to a server that can hold the store.
+pub(crate) async fn first(config: &PostgresConfig) -> Result<(PgConnection, Server), Error> {
+    let options = options(config)?;
+    let server = Server::of(&options);
+    let connection = tokio::time::timeout(config.acquire_timeout(), options.connect()).await;
+    let connection = connection.map_err(|_| server.away("it does not answer"))?;
+    let mut connection = connection.map_err(|error| server.fault(&error))?;
+    check(&mut connection, &server).await?;
+    Ok((connection, server))
 }
 
 fn options(config: &PostgresConfig) -> Result<PgConnectOptions, Error> {
@@ -79,14 +85,14 @@ fn pool(config: &PostgresConfig, options: PgConnectOptions) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// Refuses a server that cannot hold the store; a number that no other instance has at this time.
-async fn check(connection: &mut PgConnection, server: &Server) -> Result<u64, Error> {
-    let state = sqlx::query_as::<_, (i32, bool, String, i32)>(
+/// Refuses a server that cannot hold the store.
+async fn check(connection: &mut PgConnection, server: &Server) -> Result<(), Error> {
+    let state = sqlx::query_as::<_, (i32, bool, String)>(
         "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery(),
-                current_setting('server_encoding'), pg_backend_pid()",
+                current_setting('server_encoding')",
     );
     let state = state.persistent(false).fetch_one(connection).await;
-    let (version, is_replica, encoding, process) = state.map_err(|error| server.fault(&error))?;
+    let (version, is_replica, encoding) = state.map_err(|error| server.fault(&error))?;
     if version < OLDEST {
         return Err(Error::TooOld {
             server: server.clone(),
@@ -100,21 +106,12 @@ async fn check(connection: &mut PgConnection, server: &Server) -> Result<u64, Er
     if encoding != "UTF8" {
         return Err(Error::Encoding { server: server.clone(), encoding });
     }
-    Ok(u64::from(process.unsigned_abs()))
+    Ok(())
 }
 
-async fn migrate(connection: &mut PgConnection, server: &Server) -> Result<(), Error> {
-    let mut migrations: Migrator = sqlx::migrate!();
-    migrations.set_locking(false);
-    let fault = |error: sqlx::Error| server.fault(&error);
-    // Waiting for another instance's migrations is no fault, however long they take.
-    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-                 SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
-    let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await.map_err(fault)?;
-    sqlx::raw_sql(LOCK).execute(&mut *transaction).await.map_err(fault)?;
-    migrations
-        .run_direct(None, &mut *transaction, false)
-        .await
-        .map_err(|error| server.migration_fault(&error))?;
-    transaction.commit().await.map_err(fault)
+/// A number that no other instance has at this time.
+async fn process(connection: &mut PgConnection, server: &Server) -> Result<u64, Error> {
+    let process = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").persistent(false);
+    let process = process.fetch_one(connection).await.map_err(|error| server.fault(&error))?;
+    Ok(u64::from(process.unsigned_abs()))
 }

@@ -115,6 +115,14 @@ pub enum Error {
         /// The first unknown migration.
         migration: i64,
     },
+    /// It is to be brought up to date by hand, and was not.
+    #[error("the database `{}` at {server} is not up to date (migration {migration} is outstanding): run `tidemill migrate`, or set `migrate = true`", server.database)]
+    Outdated {
+        /// The server.
+        server: Server,
+        /// The first migration that is missing.
+        migration: i64,
+    },
     /// It holds something else.
     #[error("the database `{}` at {server} holds something else ({reason}); give Tidemill a database of its own", server.database)]
     NotOurs {
@@ -140,6 +148,7 @@ impl Error {
             Self::Url(_) | Self::NoDatabase { .. } | Self::Encoding { .. } | Self::NotOurs { .. } => {
                 ErrorKind::Invalid
             }
+            Self::Outdated { .. } => ErrorKind::Conflict,
             Self::PasswordFile { .. } | Self::NotLetIn { .. } | Self::NoAccess { .. } => ErrorKind::Denied,
             Self::Away { .. } | Self::TooMany { .. } | Self::ReadOnly(_) => ErrorKind::Unavailable,
             Self::Full { .. } => ErrorKind::Exhausted,

@@ -23,6 +23,7 @@ mod content;
 mod database;
 pub mod error;
 mod ledger;
+mod migrate;
 mod page;
 mod task;
 mod tenant;

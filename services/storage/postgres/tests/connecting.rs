@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use tidemill_kernel::ErrorKind;
 use tidemill_postgres::{PostgresConfig, PostgresStore};
 use tidemill_store::conformance;
@@ -132,9 +133,26 @@ async fn a_newer_database_is_refused_and_left_alone() {
     PostgresStore::connect(config(url.clone())).await.unwrap().close().await;
     server.psql_in(name, "INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '', 0)").unwrap();
     refused(config(url.clone()), ErrorKind::Unsupported, &["9999", "newer version"]).await;
-    // Whoever does not migrate does not look.
+    // A program that leaves migrations to others works with what it needs.
     let as_it_is = PostgresConfig { migrate: false, ..config(url) };
     PostgresStore::connect(as_it_is).await.unwrap().store_id().await.unwrap();
+}
+
+#[tokio::test]
+async fn migrations_are_looked_at_asked_for_by_hand_and_done_once() {
+    let Some(server) = Server::shared().unwrap() else { return };
+    let url = server.database().unwrap();
+    let by_hand = PostgresConfig { migrate: false, ..config(url.clone()) };
+    let outstanding = PostgresStore::schema(&by_hand).await.unwrap().outstanding;
+    assert!(outstanding.len() >= 3 && outstanding[0].name == "tenants", "{outstanding:?}");
+    refused(by_hand.clone(), ErrorKind::Conflict, &["migration 1", "`tidemill migrate`"]).await;
+    let runs = join_all((0..6).map(|_| PostgresStore::migrate(&by_hand))).await;
+    let runs: Vec<_> = runs.into_iter().map(Result::unwrap).collect();
+    let mut applied: Vec<_> = runs.iter().map(|run| run.applied.len()).collect();
+    applied.sort_unstable();
+    assert_eq!(applied, [0, 0, 0, 0, 0, outstanding.len()], "one of them did it");
+    assert!(runs.iter().all(|run| run.schema.is_current() && run.schema.newer.is_empty()));
+    PostgresStore::connect(by_hand).await.unwrap().store_id().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,9 @@ pub struct SqliteConfig {
     pub map_bytes: u64,
     /// The largest size of the database file, in bytes; none for what the disk has.
     pub max_bytes: Option<u64>,
+    /// Whether the database is brought up to date when the store is opened; else `tidemill migrate` does it, and a
+    /// database that is not is refused.
+    pub migrate: bool,
 }
 
 impl Default for SqliteConfig {
@@ -32,6 +35,7 @@ impl Default for SqliteConfig {
             cache_bytes: 4 << 20,
             map_bytes: 0,
             max_bytes: None,
+            migrate: true,
         }
     }
 }

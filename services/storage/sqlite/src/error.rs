@@ -50,6 +50,14 @@ pub enum Error {
         /// The first unknown migration.
         migration: i64,
     },
+    /// It is to be brought up to date by hand, and was not.
+    #[error("the database {} is not up to date (migration {migration} is outstanding): run `tidemill migrate`, or set `migrate = true`", file.display())]
+    Outdated {
+        /// The file.
+        file: PathBuf,
+        /// The first migration that is missing.
+        migration: i64,
+    },
     /// There is no room to open it.
     #[error("there is no room to open {}; free some space and start again", .0.display())]
     Full(PathBuf),
@@ -67,7 +75,7 @@ impl Error {
     /// The kind that crosses service boundaries.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InUse(_) => ErrorKind::Conflict,
+            Self::InUse(_) | Self::Outdated { .. } => ErrorKind::Conflict,
             Self::NoParent { .. } | Self::NotAFolder(_) | Self::NotADatabase(_) => ErrorKind::Invalid,
             Self::NoAccess { .. } => ErrorKind::Denied,
             Self::Newer { .. } => ErrorKind::Unsupported,

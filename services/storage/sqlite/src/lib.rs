@@ -17,6 +17,7 @@
 pub mod config;
 mod content;
 pub mod error;
+mod migrate;
 mod open;
 mod reader;
 mod task;

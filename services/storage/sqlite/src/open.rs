@@ -1,17 +1,15 @@
-//! Opening a data folder: the lock, the writer's connection, migrations, the readers.
+//! Opening a data folder: the lock, the writer's connection, the schema, the readers.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use crate::config::{SqliteConfig, Synchronous};
 use crate::error::Error;
-
-static MIGRATIONS: Migrator = sqlx::migrate!();
+use crate::migrate;
 
 /// SQLite's page size; fixed when the file is made.
 const PAGE_BYTES: u32 = 4_096;
@@ -26,16 +24,12 @@ pub(crate) struct Opened {
 
 /// Opens a data folder; makes it and brings it up to date where needed.
 pub(crate) async fn open(config: &SqliteConfig) -> Result<Opened, Error> {
-    let folder = &config.path;
-    make(folder)?;
-    let lock = lock(folder)?;
-    let file = folder.join("tidemill.db");
-    if file.exists() {
-        is_ours(&file).await?;
+    let (lock, mut writer, file) = begin(config).await?;
+    if config.migrate {
+        migrate::migrate(&mut writer, &file).await?;
+    } else if let Some(missing) = migrate::schema(&mut writer, &file).await?.outstanding.first() {
+        return Err(Error::Outdated { file, migration: missing.version });
     }
-    let mut writer =
-        writer_options(config, &file).connect().await.map_err(|error| Error::database(&file, &error))?;
-    MIGRATIONS.run(&mut writer).await.map_err(|error| Error::migration(&file, &error))?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.readers.max(1))
         .idle_timeout(None)
@@ -45,6 +39,32 @@ pub(crate) async fn open(config: &SqliteConfig) -> Result<Opened, Error> {
         .await
         .map_err(|error| Error::database(&file, &error))?;
     Ok(Opened { lock, writer, readers })
+}
+
+/// The lock of a data folder, which is made where needed, and a connection that may write its database.
+pub(crate) async fn begin(config: &SqliteConfig) -> Result<(File, SqliteConnection, PathBuf), Error> {
+    let folder = &config.path;
+    make(folder)?;
+    let lock = lock(folder)?;
+    let file = database(folder);
+    if file.exists() {
+        is_ours(&file).await?;
+    }
+    let writer = writer_options(config, &file).connect().await;
+    let writer = writer.map_err(|error| Error::database(&file, &error))?;
+    Ok((lock, writer, file))
+}
+
+/// The database of a data folder.
+pub(crate) fn database(folder: &Path) -> PathBuf {
+    folder.join("tidemill.db")
+}
+
+/// A connection that only reads, also while another process has the folder open.
+pub(crate) async fn look(file: &Path) -> Result<SqliteConnection, Error> {
+    is_ours(file).await?;
+    let looker = shared_options(file).read_only(true).connect().await;
+    looker.map_err(|error| Error::database(file, &error))
 }
 
 fn make(folder: &Path) -> Result<(), Error> {

@@ -156,3 +156,25 @@ async fn a_closed_store_answers_that_it_is() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     store.close().await;
 }
+
+#[tokio::test]
+async fn migrations_are_looked_at_beside_an_open_folder_and_asked_for_by_hand() {
+    let folder = folder();
+    let by_hand = SqliteConfig { migrate: false, ..config(&folder.path().join("data")) };
+    let brought = SqliteStore::schema(&by_hand).await.unwrap().outstanding;
+    assert!(brought.len() >= 3 && !by_hand.path.exists(), "looking makes nothing");
+    let error = SqliteStore::open(by_hand.clone()).await.unwrap_err();
+    assert!(matches!(error, Error::Outdated { migration: 1, .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let migrated = SqliteStore::migrate(&by_hand).await.unwrap();
+    assert_eq!(migrated.applied, brought);
+    let open = SqliteStore::open(by_hand.clone()).await.unwrap();
+    assert!(SqliteStore::schema(&by_hand).await.unwrap().is_current());
+    assert!(SqliteStore::migrate(&by_hand).await.unwrap().applied.is_empty(), "nothing to do needs no lock");
+    open.close().await;
+    // An older program's folder: to be changed by one at a time.
+    tamper(&by_hand.path.join("tidemill.db"), "DELETE FROM _sqlx_migrations").await;
+    let held = std::fs::File::open(by_hand.path.join("lock")).unwrap();
+    held.lock().unwrap();
+    assert!(matches!(SqliteStore::migrate(&by_hand).await, Err(Error::InUse(_))));
+}

@@ -20,6 +20,7 @@ pub mod content;
 pub mod error;
 pub mod memory;
 pub mod page;
+pub mod schema;
 pub mod search;
 pub mod task;
 pub mod tenant;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use tidemill_postgres::PostgresStore;
 use tidemill_sqlite::SqliteStore;
 use tidemill_store::Store;
+use tidemill_store::schema::{Migrated, Schema};
 
 use crate::config::Config;
 
@@ -19,7 +20,7 @@ pub(crate) enum Database {
 }
 
 impl Database {
-    /// Opens or connects, and brings it up to date.
+    /// Opens or connects, and brings it up to date unless the configuration says otherwise.
     pub(super) async fn open(config: &Config) -> Result<Self> {
         Ok(match &config.postgres {
             None => Self::Sqlite(Arc::new(SqliteStore::open(config.store.clone()).await?)),
@@ -44,6 +45,22 @@ impl Database {
             Self::Sqlite(store) => store.close().await,
             Self::Postgres(store) => store.close().await,
         }
+    }
+}
+
+/// How far the schema of the database is. Changes nothing.
+pub(crate) async fn schema(config: &Config) -> Result<Schema> {
+    match &config.postgres {
+        None => Ok(SqliteStore::schema(&config.store).await?),
+        Some(postgres) => PostgresStore::schema(postgres).await.context("PostgreSQL"),
+    }
+}
+
+/// Brings the schema of the database up to date.
+pub(crate) async fn migrate(config: &Config) -> Result<Migrated> {
+    match &config.postgres {
+        None => Ok(SqliteStore::migrate(&config.store).await?),
+        Some(postgres) => PostgresStore::migrate(postgres).await.context("PostgreSQL"),
     }
 }
 

@@ -9,5 +9,6 @@ mod demo;
 mod full_disk;
 mod keys;
 mod mesh;
+mod migrate;
 mod start;
 mod up_and_push;

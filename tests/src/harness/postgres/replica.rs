@@ -1,0 +1,62 @@
+//! A streaming replica of a server on the same machine: made from a base backup, fed over a replication slot, so that it
+//! catches up whatever happened to it meanwhile.
+
+use anyhow::{Context, Result};
+
+use super::{Server, folder, free_port, run};
+
+impl Server {
+    /// A streaming replica of this server: a server of its own that answers reads. It is stopped and started again as
+    /// any other.
+    ///
+    /// # Errors
+    /// When it does not start, with what it said.
+    pub fn replica(&self) -> Result<Self> {
+        let folder = folder();
+        Self::make_folder(&folder)?;
+        let replica = Self::at(self.programs.clone(), folder, free_port()?)?;
+        let mut backup = replica.owned("pg_basebackup");
+        backup.args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-p",
+            &self.port.to_string(),
+            "-R",
+            "-X",
+            "stream",
+        ]);
+        backup.args(["-c", "fast", "-C", "-S", &format!("r{}", replica.port), "-D"]);
+        run(backup.arg(replica.data())).context("the base backup")?;
+        // It asks for changes at once after it lost its primary, so that tests need not wait.
+        replica.configure(&format!("port = {}\nwal_retrieve_retry_interval = '100ms'\n", replica.port))?;
+        replica.restart()?;
+        replica.keep(&replica.folder.with_extension("lock"), 0)?;
+        Ok(replica)
+    }
+
+    /// Stops applying what comes from the primary: it falls behind.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn pause_replay(&self) -> Result<()> {
+        self.psql("SELECT pg_wal_replay_pause()").map(drop)
+    }
+
+    /// Applies again what comes from the primary, and what came meanwhile.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn resume_replay(&self) -> Result<()> {
+        self.psql("SELECT pg_wal_replay_resume()").map(drop)
+    }
+
+    /// Makes a primary of a replica, and waits until it is one.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn promote(&self) -> Result<()> {
+        self.psql("SELECT pg_promote()").map(drop)
+    }
+}
