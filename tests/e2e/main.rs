@@ -3,6 +3,7 @@
 
 mod client;
 mod documents;
+mod encrypted;
 mod grpc;
 mod http;
 mod lifecycle;

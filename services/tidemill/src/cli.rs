@@ -2,6 +2,8 @@
 //!
 //! To add a command: a file in `cmd/` with its `Args` (an example in `after_help`), a variant here, a line in `cmd.rs`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
@@ -41,6 +43,9 @@ pub(crate) struct Connection {
         value_name = "URL"
     )]
     pub(crate) server: String,
+    /// Who signed the mesh's certificate (PEM); the machine's own authorities when not said
+    #[arg(long, global = true, env = "TIDEMILL_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// The API key; it says the tenant too; not needed in open mode
     #[arg(long, global = true, env = "TIDEMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) key: Option<String>,

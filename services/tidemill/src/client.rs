@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tidemill_chassis::context::TENANT;
+use tidemill_chassis::tls::{Certificates, Connector, TlsConfig};
 use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
 use tidemill_proto::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
@@ -36,15 +37,19 @@ impl Client {
     pub(crate) async fn connect(connection: &Connection) -> Result<Self> {
         let credentials = Credentials::new(connection)?;
         let url = url(&connection.server)?;
-        let wrong =
-            |_| Failure::refused(format!("--server {url} is not a URL; write it as http://HOST:PORT"));
-        let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(wrong)?
+        // The connector encrypts; the scheme that calls carry is the one of the URL.
+        let endpoint = Endpoint::from_shared(url.replacen("https://", "http://", 1))
+            .map_err(|_| wrong_url(&url))?
+            .origin(url.parse().map_err(|_| wrong_url(&url))?)
             .connect_timeout(Duration::from_secs(5))
             .tcp_nodelay(true)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
-        let channel = endpoint.connect().await.map_err(|fault| {
+        let connected = match url.strip_prefix("https://") {
+            None => endpoint.connect().await,
+            Some(_) => endpoint.connect_with_connector(connector(connection)?).await,
+        };
+        let channel = connected.map_err(|fault| {
             let why = root(&fault);
             Failure::unreachable(format!(
                 "no mesh answers at {url}: {why}; start one with `tidemill up`, or name another by --server or TIDEMILL_SERVER"
@@ -115,14 +120,23 @@ impl Credentials {
     }
 }
 
-/// The address as a URL that this build can call.
+/// Connects over TLS, believing the authority that was named.
+fn connector(connection: &Connection) -> Result<Connector, Failure> {
+    let config = TlsConfig { ca_file: connection.ca.clone(), ..TlsConfig::default() };
+    let certificates =
+        Certificates::load(config).map_err(|fault| Failure::refused(format!("--ca: {fault}")))?;
+    Ok(Connector::new(certificates))
+}
+
+fn wrong_url(url: &str) -> Failure {
+    Failure::refused(format!("--server {url} is not a URL; write it as http://HOST:PORT"))
+}
+
+/// The address as a URL.
 fn url(server: &str) -> Result<String, Failure> {
     match server.split_once("://") {
         None => Ok(format!("http://{server}")),
-        Some(("http", _)) => Ok(server.to_owned()),
-        Some(("https", _)) => Err(Failure::refused(format!(
-            "--server {server}: this build calls a mesh without TLS; use http:// and a proxy that ends TLS"
-        ))),
+        Some(("http" | "https", _)) => Ok(server.to_owned()),
         Some(_) => Err(Failure::refused(format!(
             "--server {server} is not a mesh's URL; write it as http://HOST:PORT"
         ))),
@@ -156,7 +170,7 @@ mod tests {
 
     fn connection(key: Option<&str>, tenant: Option<&str>) -> Connection {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        Connection { server: String::new(), key: text(key), tenant: text(tenant) }
+        Connection { server: String::new(), ca: None, key: text(key), tenant: text(tenant) }
     }
 
     #[test]
@@ -171,7 +185,7 @@ mod tests {
     fn an_address_without_a_scheme_is_http_and_other_schemes_are_refused() {
         assert_eq!(url("localhost:1").unwrap(), "http://localhost:1");
         assert_eq!(url("http://a:1").unwrap(), "http://a:1");
-        assert!(url("https://a").unwrap_err().to_string().contains("TLS"));
+        assert_eq!(url("https://a").unwrap(), "https://a");
         assert!(url("ftp://a").is_err());
     }
 }

@@ -19,12 +19,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::discovery::consul::Registration;
 use tidemill_chassis::pages::Pages;
+use tidemill_chassis::tls::{Certificates, Guard, TlsConfig};
 use tidemill_chassis::{Part, Shutdown, Switchboard, SystemClock, Wire, meta, server};
 use tidemill_gateway::{Auth, Gateway};
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::ensure_default_tenant;
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::Config;
 use discovery::Elsewhere;
@@ -70,6 +71,8 @@ pub(crate) struct Mesh {
     pub(crate) gateway: Option<SocketAddr>,
     /// Where the other parts answer other processes.
     pub(crate) parts: Option<SocketAddr>,
+    /// Whether the gateway speaks TLS.
+    pub(crate) is_tls: bool,
     /// Who may call the gateway.
     pub(crate) auth: Auth,
     /// The operator's key, when this start made the first tenant.
@@ -88,21 +91,29 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let parts_address = address(&ports.parts).context("the port has no address")?;
     secure(&mut config, gateway, parts_address)?;
     let (ground, first_key) = ground(config, names.contains(&"storage")).await?;
-    let elsewhere = Elsewhere::new(&ground.config.discovery)?;
+    let mesh_certificates = certificates("tls.mesh", ground.config.tls.mesh.as_ref())?;
+    let gateway_certificates = certificates("tls.gateway", ground.config.tls.gateway.as_ref())?;
+    let (is_tls, is_mesh_tls) = (gateway_certificates.is_some(), mesh_certificates.is_some());
+    let elsewhere = Elsewhere::new(&ground.config.discovery, mesh_certificates.clone())?;
     let (parts, wires) = build(&ground, &elsewhere, names)?;
 
     let shutdown = Shutdown::default();
     if let Some(listener) = ports.gateway {
         let service = gateway_over(&ground, &wires).await?;
-        shutdown.spawn(server::serve(listener, service, shutdown.soft()));
+        shutdown.spawn(server::serve_over(listener, gateway_certificates, service, shutdown.soft()));
     }
     if let Some(listener) = ports.parts {
         let service = switchboard(parts.iter().map(|part| part.name), &wires).await?;
-        shutdown.spawn(server::serve(listener, Pages::beside(service), shutdown.soft()));
+        let (service, soft) = (Pages::beside(service), shutdown.soft());
+        match mesh_certificates {
+            None => shutdown.spawn(server::serve(listener, service, soft)),
+            some => shutdown.spawn(server::serve_over(listener, some, Guard::before(service), soft)),
+        }
     }
     // What is known to others serves already, and answers for itself from then on.
-    let bound = parts.iter().filter_map(|part| Some((part.name, parts_address?)));
-    let registrations = elsewhere.register(bound.chain(gateway.map(|bound| (GATEWAY, bound)))).await?;
+    let bound = parts.iter().filter_map(|part| Some((part.name, parts_address?, is_mesh_tls)));
+    let bound = bound.chain(gateway.map(|bound| (GATEWAY, bound, is_tls)));
+    let registrations = elsewhere.register(bound).await?;
     for background in parts.into_iter().flat_map(|part| part.background) {
         shutdown.spawn_background(background);
     }
@@ -110,19 +121,34 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let grace = Duration::from_millis(ground.config.grace_ms);
     let auth = ground.config.gateway.auth;
     let (parts, database) = (parts_address, ground.database);
-    Ok(Mesh { gateway, parts, auth, first_key, shutdown, registrations, database, grace })
+    Ok(Mesh { gateway, parts, is_tls, auth, first_key, shutdown, registrations, database, grace })
 }
 
-/// Off loopback, a gateway asks for keys, and parts, which believe their callers, answer only if that was allowed.
+/// The certificates of a table, if it is there.
+fn certificates(table: &'static str, config: Option<&TlsConfig>) -> Result<Option<Certificates>> {
+    config.cloned().map(Certificates::load).transpose().context(table)
+}
+
+/// Off loopback, a gateway asks for keys, and parts, which believe their callers, answer only who shows a certificate of
+/// the mesh, unless it was allowed that they need none.
 fn secure(config: &mut Config, gateway: Option<SocketAddr>, parts: Option<SocketAddr>) -> Result<()> {
     if gateway.is_some_and(|address| !address.ip().is_loopback()) {
         config.gateway.auth = Auth::Key;
+        if config.tls.gateway.is_none() {
+            warn!(
+                "the gateway's callers send their keys unencrypted: set tls.gateway, or end TLS in front of it"
+            );
+        }
     }
     match parts {
-        Some(address) if !address.ip().is_loopback() && !config.allow_plaintext => bail!(
-            "the parts would answer on {address} without encryption and believe every caller: listen on a loopback \
-             address, or set allow_plaintext = true if only the mesh can reach that network"
-        ),
+        Some(address)
+            if !address.ip().is_loopback() && config.tls.mesh.is_none() && !config.allow_plaintext =>
+        {
+            bail!(
+                "the parts would answer on {address} without encryption and believe every caller: set tls.mesh, listen \
+                 on a loopback address, or set allow_plaintext = true if only the mesh can reach that network"
+            )
+        }
         _ => Ok(()),
     }
 }
@@ -234,7 +260,9 @@ mod tests {
             secure(&mut config, None, Some(anywhere)).unwrap_err().to_string().contains("allow_plaintext")
         );
         assert_eq!(config.gateway.auth, Auth::Open);
-        config.allow_plaintext = true;
+        config.tls.mesh = Some(TlsConfig::default());
+        secure(&mut config, None, Some(anywhere)).unwrap();
+        (config.tls.mesh, config.allow_plaintext) = (None, true);
         secure(&mut config, Some(anywhere), Some(anywhere)).unwrap();
         assert_eq!(config.gateway.auth, Auth::Key);
     }

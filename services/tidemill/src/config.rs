@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tidemill_chassis::discovery::consul::ConsulConfig;
 use tidemill_chassis::layers::ServerLimits;
 use tidemill_chassis::telemetry::TelemetryConfig;
+use tidemill_chassis::tls::TlsConfig;
 use tidemill_postgres::PostgresConfig;
 use tidemill_sqlite::SqliteConfig;
 
@@ -20,8 +21,10 @@ use crate::compose::Peers;
 const FILE: &str = "tidemill.toml";
 
 /// Variables of this prefix that are not configuration: the client's, and the tests'.
-const NOT_OURS: [&str; 11] =
-    ["server", "key", "tenant", "shared", "config", "slow", "tools", "buf", "grpcurl", "rotel", "promtool"];
+const NOT_OURS: [&str; 12] = [
+    "server", "ca", "key", "tenant", "shared", "config", "slow", "tools", "buf", "grpcurl", "rotel",
+    "promtool",
+];
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +41,9 @@ pub(crate) struct Config {
     pub(crate) parts_listen: Option<SocketAddr>,
     /// Whether parts may answer other processes without encryption on an address that is not loopback.
     pub(crate) allow_plaintext: bool,
+    /// Certificates.
+    #[serde(skip_serializing_if = "Tls::is_off")]
+    pub(crate) tls: Tls,
     /// Where the parts of other processes are.
     pub(crate) discovery: Discovery,
     /// Where traces go.
@@ -72,6 +78,36 @@ pub(crate) struct Discovery {
     pub(crate) consul: Option<ConsulConfig>,
 }
 
+/// What is encrypted.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    /// The calls between parts: each shows a certificate that the mesh's authority has signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mesh: Option<TlsConfig>,
+    /// The gateway's port, for clients, which have keys instead of certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<TlsConfig>,
+}
+
+impl Tls {
+    fn is_off(&self) -> bool {
+        self.mesh.is_none() && self.gateway.is_none()
+    }
+
+    fn check(&self) -> Option<&'static str> {
+        if self.mesh.as_ref().is_some_and(|mesh| mesh.ca_file.is_none()) {
+            return Some(
+                "tls.mesh.ca_file: it is missing; name the file of the authority that signs the mesh's certificates",
+            );
+        }
+        let has_more = |gateway: &TlsConfig| gateway.ca_file.is_some() || gateway.server_name.is_some();
+        let is_wrong = self.gateway.as_ref().is_some_and(has_more);
+        is_wrong
+            .then_some("tls.gateway: it has cert_file and key_file only; its callers are known by their keys")
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -80,6 +116,7 @@ impl Default for Config {
             grace_ms: 15_000,
             parts_listen: None,
             allow_plaintext: false,
+            tls: Tls::default(),
             discovery: Discovery::default(),
             telemetry: TelemetryConfig::default(),
             limits: ServerLimits::default(),
@@ -157,7 +194,11 @@ impl Config {
     /// The defaults, with what is off by default on.
     pub(crate) fn whole() -> Self {
         let discovery = Discovery { consul: Some(ConsulConfig::default()), ..Discovery::default() };
-        Self { postgres: Some(PostgresConfig::default()), discovery, ..Self::default() }
+        let gateway =
+            TlsConfig { cert_file: "cert.pem".into(), key_file: "key.pem".into(), ..TlsConfig::default() };
+        let mesh = TlsConfig { ca_file: Some("ca.pem".into()), ..gateway.clone() };
+        let tls = Tls { mesh: Some(mesh), gateway: Some(gateway) };
+        Self { postgres: Some(PostgresConfig::default()), discovery, tls, ..Self::default() }
     }
 
     /// Refuses what no part could work with, all of it at once.
@@ -166,6 +207,7 @@ impl Config {
             self.scheduling.check().err().map(|fault| fault.to_string()),
             self.ingestion.check().err().map(|fault| fault.to_string()),
             self.analysis.check().err().map(|fault| fault.to_string()),
+            self.tls.check().map(str::to_owned),
             self.discovery
                 .consul
                 .as_ref()

@@ -77,8 +77,12 @@ impl Mesh {
     #[must_use]
     pub fn url(&self) -> String {
         let is_gateway = |process: &&Process| matches!(process.name, "gateway" | "up");
-        let gateway = self.processes.iter().find(is_gateway).map(|process| process.address.as_str());
-        format!("http://{}", gateway.unwrap_or_default())
+        match self.processes.iter().find(is_gateway) {
+            Some(gateway) if gateway.is_tls => format!("https://{}", gateway.address),
+            gateway => {
+                format!("http://{}", gateway.map(|process| process.address.as_str()).unwrap_or_default())
+            }
+        }
     }
 
     /// The processes: name and `host:port`.

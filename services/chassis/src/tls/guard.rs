@@ -45,7 +45,7 @@ where
             return Box::pin(self.0.call(request));
         }
         let status = Status::unauthenticated(
-            "this port is for holders of a certificate of the mesh: show one (tls.mesh.cert_file), or call the gateway",
+            "this port is for holders of a certificate of the mesh: show one (tls.mesh), or call the gateway",
         );
         Box::pin(std::future::ready(Ok(status.into_http())))
     }

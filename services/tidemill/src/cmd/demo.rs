@@ -101,7 +101,7 @@ async fn show(args: &Args, url: &str) -> Result<Exit> {
     let mut clients = Vec::new();
     for tenant in &TENANTS {
         let connection =
-            Connection { server: url.to_owned(), key: None, tenant: Some(tenant.name.to_owned()) };
+            Connection { server: url.to_owned(), ca: None, key: None, tenant: Some(tenant.name.to_owned()) };
         let client = Client::connect(&connection).await?;
         script::prepare(tenant, &client).await?;
         clients.push((tenant, client));

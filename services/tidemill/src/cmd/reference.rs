@@ -126,7 +126,9 @@ fn config(page: &mut String) -> Result<()> {
     )?;
     let whole = toml::Table::try_from(Config::whole())?;
     let mut off = toml::Table::new();
-    off.insert("postgres".to_owned(), whole["postgres"].clone());
+    for name in ["postgres", "tls"] {
+        off.insert(name.to_owned(), whole[name].clone());
+    }
     let consul = toml::Table::from_iter([("consul".to_owned(), whole["discovery"]["consul"].clone())]);
     off.insert("discovery".to_owned(), consul.into());
     writeln!(page, "{}\n```", toml::to_string_pretty(&off)?.trim_end())?;
@@ -159,6 +161,6 @@ mod tests {
         assert!(toml::from_str::<Config>(toml).is_ok());
         let off = page.split("```toml\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
         let read = toml::from_str::<Config>(off).unwrap();
-        assert!(read.postgres.is_some() && read.discovery.consul.is_some());
+        assert!(read.postgres.is_some() && read.discovery.consul.is_some() && read.tls.mesh.is_some());
     }
 }

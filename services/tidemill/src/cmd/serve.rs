@@ -108,7 +108,8 @@ fn announce(mesh: &Mesh, names: &[&str], data: &str) -> Result<()> {
     }
     match mesh.gateway {
         Some(address) => {
-            output::line(&format!("tidemill serves http://{address} ({who}){data}; Ctrl-C stops it"))
+            let scheme = if mesh.is_tls { "https" } else { "http" };
+            output::line(&format!("tidemill serves {scheme}://{address} ({who}){data}; Ctrl-C stops it"))
         }
         None => Ok(()),
     }

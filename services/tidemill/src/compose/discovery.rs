@@ -10,6 +10,7 @@ use tidemill_chassis::discovery::Discovery;
 use tidemill_chassis::discovery::consul::{Consul, Registration, Service};
 use tidemill_chassis::layers::retry::RetryPolicy;
 use tidemill_chassis::remote::{self, RemoteConfig};
+use tidemill_chassis::tls::Certificates;
 
 use super::Peers;
 use crate::config;
@@ -18,19 +19,21 @@ use crate::config;
 pub(super) struct Elsewhere {
     fixed: Peers,
     consul: Option<Consul>,
+    certificates: Option<Certificates>,
 }
 
 impl Elsewhere {
-    /// As it is configured. Nothing is connected yet.
-    pub(super) fn new(config: &config::Discovery) -> Result<Self> {
+    /// As it is configured, called with these certificates. Nothing is connected yet.
+    pub(super) fn new(config: &config::Discovery, certificates: Option<Certificates>) -> Result<Self> {
         let consul = config.consul.clone().map(Consul::new).transpose()?;
-        Ok(Self { fixed: config.fixed.clone(), consul })
+        Ok(Self { fixed: config.fixed.clone(), consul, certificates })
     }
 
     /// The wire to a part. Connects at the first call, so that processes may start in any order.
     pub(super) fn wire(&self, name: &'static str) -> Result<Wire> {
         let config = RemoteConfig {
             retry: RetryPolicy::new(tidemill_proto::is_idempotent),
+            tls: self.certificates.clone(),
             ..RemoteConfig::default()
         };
         let listed = self.fixed.addresses(name)?;
@@ -44,20 +47,21 @@ impl Elsewhere {
         }
     }
 
-    /// Makes the parts of this process known, which serve already, each by its name and where it is bound.
+    /// Makes the parts of this process known, which serve already: each by its name, where it is bound, and whether it
+    /// speaks TLS there.
     pub(super) async fn register(
         &self,
-        parts: impl Iterator<Item = (&'static str, SocketAddr)>,
+        parts: impl Iterator<Item = (&'static str, SocketAddr, bool)>,
     ) -> Result<Vec<Registration>> {
         let Some(consul) = &self.consul else { return Ok(Vec::new()) };
         let mut registrations = Vec::new();
-        for (name, bound) in parts {
+        for (name, bound, is_tls) in parts {
             let service = Service {
                 name,
                 bound,
                 health: tidemill_proto::services_of(name).next(),
                 version: env!("CARGO_PKG_VERSION"),
-                is_tls: false,
+                is_tls,
             };
             registrations.push(consul.register(&service).await.with_context(|| format!("{name} in Consul"))?);
         }
@@ -75,11 +79,11 @@ mod tests {
     async fn a_part_that_is_neither_listed_nor_in_consul_is_named() {
         let mut config = config::Discovery::default();
         config.fixed.set("storage=127.0.0.1:7401").unwrap();
-        let elsewhere = Elsewhere::new(&config).unwrap();
+        let elsewhere = Elsewhere::new(&config, None).unwrap();
         elsewhere.wire("storage").unwrap();
         let fault = elsewhere.wire("scheduling").unwrap_err().to_string();
         assert!(fault.contains("--peer scheduling=") && fault.contains("--consul"), "{fault}");
         config.consul = Some(ConsulConfig::default());
-        Elsewhere::new(&config).unwrap().wire("scheduling").unwrap();
+        Elsewhere::new(&config, None).unwrap().wire("scheduling").unwrap();
     }
 }

@@ -14,6 +14,8 @@ pub struct Process {
     pub name: &'static str,
     /// `host:port`, kept when it is started again.
     pub address: String,
+    /// Whether its gateway speaks TLS.
+    pub is_tls: bool,
     child: Child,
 }
 
@@ -34,14 +36,16 @@ impl Process {
         let file = File::options().create(true).append(true).open(log)?;
         let mut child = command.stdout(Stdio::piped()).stderr(file).stdin(Stdio::null()).spawn()?;
         let output = child.stdout.take().context("no standard output")?;
-        let mut process = Self { name, address: String::new(), child };
+        let mut process = Self { name, address: String::new(), is_tls: false, child };
         for line in BufReader::new(output).lines() {
             let line = line?;
             if !line.contains(" serves ") {
                 continue;
             }
-            let mut words = line.split_whitespace().map(|word| word.trim_start_matches("http://"));
-            let address = words.find(|word| word.starts_with("127.0.0.1:"));
+            let mut words = line.split_whitespace();
+            let url = words.find(|word| word.contains("127.0.0.1:"));
+            process.is_tls = url.is_some_and(|url| url.starts_with("https"));
+            let address = url.map(|url| url.rsplit('/').next().unwrap_or(url));
             process.address = address.with_context(|| format!("no address in `{line}`"))?.to_owned();
             return Ok(process);
         }
