@@ -84,16 +84,19 @@ impl fmt::Display for Hint {
 
 /// Says what went wrong on stderr. Output that nobody reads any more is no failure.
 pub(crate) fn report(failure: &anyhow::Error) -> ExitCode {
-    let broken = |cause: &(dyn Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|fault| fault.kind() == io::ErrorKind::BrokenPipe)
-    };
-    if failure.chain().any(broken) {
+    if is_unread(failure) {
         return ExitCode::SUCCESS;
     }
     let (text, exit) = explain(failure);
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(io::stderr().lock(), "error: {text}");
     exit.code()
+}
+
+/// Whether a reader of the output is gone. A socket breaks with the same fault of the system, but as the cause of another.
+fn is_unread(failure: &anyhow::Error) -> bool {
+    let own = failure.downcast_ref::<io::Error>();
+    own.is_some_and(|fault| fault.kind() == io::ErrorKind::BrokenPipe) && status(failure).is_none()
 }
 
 /// The failure in words, and how the command ends.
@@ -199,6 +202,15 @@ mod tests {
         let mut fault = Fault::invalid("recipe", "there is no recipe");
         fault.message = "there is no recipe".to_owned();
         assert_eq!(words(&fault.into_status()), "recipe: there is no recipe");
+    }
+
+    #[test]
+    fn output_that_nobody_reads_is_no_failure_and_a_broken_connection_is_one() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_unread(&anyhow::Error::new(broken())));
+        let lost = Status::from_error(Box::new(broken()));
+        assert!(!is_unread(&anyhow::Error::new(lost).context("cannot read the status")));
+        assert!(!is_unread(&anyhow::Error::new(io::Error::other("full"))));
     }
 
     #[test]
