@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    completion, config, demo, migrate, push, query, recipe, reference, results, serve, source, status, task,
+    completion, config, demo, health, migrate, push, query, recipe, reference, results, serve, source, status, task,
     tenant, up,
 };
 use crate::exit::CODES;
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Tenant(tenant::Action),
     /// Counts and the state of the queue
     Status(status::Args),
+    /// Whether a port serves, for probes
+    Health(health::Args),
     /// Bring the database up to date, or say whether it is
     Migrate(migrate::Args),
     /// The configuration of `up`

@@ -15,6 +15,7 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::cli::Connection;
 use crate::exit::Failure;
@@ -84,6 +85,11 @@ impl Client {
     /// What is stored.
     pub(crate) fn results(&self) -> ResultServiceClient<Calls> {
         ResultServiceClient::new(self.calls.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// Whether what answers there serves.
+    pub(crate) fn health(&self) -> HealthClient<Calls> {
+        HealthClient::new(self.calls.clone())
     }
 
     /// Tenants.

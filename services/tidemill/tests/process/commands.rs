@@ -14,7 +14,7 @@ fn run(args: &[&str]) -> Told {
 fn every_command_helps_with_an_example() {
     let page = run(&["--help"]).expect(0, &[]).out;
     assert!(page.contains("Exit codes:") && page.contains("130"), "{page}");
-    let commands = ["up", "demo", "push", "results", "status", "completion"].map(|name| vec![name]);
+    let commands = ["up", "demo", "push", "results", "status", "health", "completion"].map(|name| vec![name]);
     let deeper = [
         ("query", ["add", "list", "remove"].as_slice()),
         ("source", &["add", "list", "remove", "run"]),
@@ -81,4 +81,18 @@ fn tasks_are_shown_and_what_cannot_be_done_to_them_says_what_can() {
     mesh.call(&["task", "retry", id]).expect(0, &[]);
     mesh.call(&["task", "show", "x"]).expect(2, &["UUID"]);
     mesh.call(&["task", "show", "0198c0de-0000-7000-8000-000000000000"]).expect(1, &["there is no task"]);
+}
+
+#[test]
+fn a_probe_is_told_what_serves_what_does_not_and_that_nobody_is_there() {
+    let home = folder(&[]);
+    let mesh = Mesh::up(home.path());
+    mesh.call(&["health"]).expect(0, &[]);
+    let serving = ["health", "--service", "tidemill.scheduling.v1.SchedulingService"];
+    assert_eq!(mesh.call(&serving).expect(0, &[]).out, "SERVING\n");
+    let unknown = mesh.call(&["health", "--service", "nobody.v1.Nothing"]).expect(1, &[]);
+    assert_eq!(unknown.out, "SERVICE_UNKNOWN\n");
+    let url = mesh.url.clone();
+    assert_eq!(mesh.stop(), Some(0));
+    run(&["health", "--server", &url]).expect(3, &["no mesh answers"]);
 }

@@ -1,0 +1,58 @@
+{{/* `tidemill.toml`: what the chart decides, then what `config` says. */}}
+{{- define "tidemill.config" -}}
+{{- $root := . -}}
+{{- $own := dict
+  "listen" "0.0.0.0:7400"
+  "log" .Values.log
+  "grace_ms" (mul .Values.graceSeconds 1000)
+  "allow_plaintext" true
+  "store" (dict "path" "/data")
+  "ingestion" (dict "local_sources" false)
+-}}
+{{- if .Values.consul.address -}}
+{{- $consul := dict "service_prefix" .Values.consul.servicePrefix -}}
+{{- if .Values.consul.tlsSecret.name -}}
+{{- $_ := set $consul "ca_file" "/etc/tidemill/consul/ca.crt" -}}
+{{- if .Values.consul.tlsSecret.clientCertificate -}}
+{{- $_ := set $consul "cert_file" "/etc/tidemill/consul/tls.crt" -}}
+{{- $_ := set $consul "key_file" "/etc/tidemill/consul/tls.key" -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $own "discovery" (dict "consul" $consul) -}}
+{{- else -}}
+{{- $fixed := dict -}}
+{{- range list "storage" "scheduling" "analysis" "ingestion" -}}
+{{- $_ := set $fixed . (list (printf "%s-%s.%s.svc:7400" (include "tidemill.fullname" $root) . $root.Release.Namespace)) -}}
+{{- end -}}
+{{- $_ := set $own "discovery" (dict "fixed" $fixed) -}}
+{{- end -}}
+{{- if .Values.provider.model -}}
+{{- $_ := set $own "analysis" (dict "openai" (dict "model" .Values.provider.model "base_url" .Values.provider.baseUrl)) -}}
+{{- end -}}
+{{- include "tidemill.toml" (dict "path" "" "table" (mustMergeOverwrite $own (deepCopy .Values.config))) | trim -}}
+{{- end -}}
+
+{{/* A table as TOML. Numbers of values are floating point in templates, which `toToml` writes as 1.0; JSON writes whole ones
+     as whole, and its scalars and lists of scalars are TOML too. */}}
+{{- define "tidemill.toml" -}}
+{{- $path := .path -}}
+{{- range $key, $value := .table }}
+{{- if not (or (kindIs "map" $value) (and (kindIs "slice" $value) $value (kindIs "map" (first $value)))) }}
+{{ $key }} = {{ toJson $value }}
+{{- end }}
+{{- end }}
+{{- range $key, $value := .table }}
+{{- $inner := printf "%s%s" $path $key }}
+{{- if kindIs "map" $value }}
+
+[{{ $inner }}]
+{{- include "tidemill.toml" (dict "path" (printf "%s." $inner) "table" $value) }}
+{{- else if and (kindIs "slice" $value) $value (kindIs "map" (first $value)) }}
+{{- range $value }}
+
+[[{{ $inner }}]]
+{{- include "tidemill.toml" (dict "path" (printf "%s." $inner) "table" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
