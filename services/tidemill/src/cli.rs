@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    completion, config, demo, health, migrate, push, query, recipe, reference, results, serve, source, status, task,
-    tenant, up,
+    completion, config, demo, health, migrate, push, query, recipe, reference, results, serve, source,
+    status, task, tenant, up,
 };
 use crate::exit::CODES;
 
