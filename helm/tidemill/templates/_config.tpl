@@ -5,7 +5,7 @@
   "listen" "0.0.0.0:7400"
   "log" .Values.log
   "grace_ms" (mul .Values.graceSeconds 1000)
-  "allow_plaintext" true
+  "allow_plaintext" (not .Values.tls.meshSecret.name)
   "store" (dict "path" "/data")
   "ingestion" (dict "local_sources" false)
 -}}
@@ -26,6 +26,18 @@
 {{- end -}}
 {{- $_ := set $own "discovery" (dict "fixed" $fixed) -}}
 {{- end -}}
+{{- $tls := dict -}}
+{{- with .Values.tls.meshSecret -}}
+{{- if .name -}}
+{{- $mesh := dict "ca_file" "/etc/tidemill/mesh/ca.crt" "cert_file" "/etc/tidemill/mesh/tls.crt" "key_file" "/etc/tidemill/mesh/tls.key" -}}
+{{- if .serverName -}}{{- $_ := set $mesh "server_name" .serverName -}}{{- end -}}
+{{- $_ := set $tls "mesh" $mesh -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.tls.gatewaySecret.name -}}
+{{- $_ := set $tls "gateway" (dict "cert_file" "/etc/tidemill/gateway/tls.crt" "key_file" "/etc/tidemill/gateway/tls.key") -}}
+{{- end -}}
+{{- if $tls -}}{{- $_ := set $own "tls" $tls -}}{{- end -}}
 {{- if .Values.provider.model -}}
 {{- $_ := set $own "analysis" (dict "openai" (dict "model" .Values.provider.model "base_url" .Values.provider.baseUrl)) -}}
 {{- end -}}

@@ -48,6 +48,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
+{{/* What a part's port speaks: `http` or `https`. */}}
+{{- define "tidemill.scheme" -}}
+{{- $tls := .root.Values.tls -}}
+{{- eq .part "gateway" | ternary $tls.gatewaySecret.name $tls.meshSecret.name | empty | ternary "http" "https" -}}
+{{- end -}}
+
 {{/* Part -> the parts it calls: the table of services/tidemill/src/compose.rs, to which a test holds it. */}}
 {{- define "tidemill.needs" -}}
 storage: []

@@ -87,22 +87,23 @@ capabilities:
 {{- end }}
 {{- end -}}
 
-{{/* A part answers grpc.health.v1, the gateway over HTTP. A gateway starts once it reached every service (so that a release
+{{/* A part answers grpc.health.v1, the gateway over HTTP; so does a part over TLS, which Kubernetes' probes by gRPC do not speak. A gateway starts once it reached every service (so that a release
      that cannot find the others does not replace one that does); after that it is ready while it lives, because a caller is
      helped more by an answer that says what is away than by none. */}}
 {{- define "tidemill.probes" -}}
-{{- if eq . "gateway" }}
+{{- $scheme := include "tidemill.scheme" . | upper -}}
+{{- if or (eq .part "gateway") (eq $scheme "HTTPS") }}
 startupProbe:
-  httpGet: {path: /readyz, port: grpc}
+  httpGet: {path: {{ eq .part "gateway" | ternary "/readyz" "/healthz" }}, port: grpc, scheme: {{ $scheme }}}
   periodSeconds: 3
   timeoutSeconds: 3
   failureThreshold: 100
 readinessProbe:
-  httpGet: {path: /healthz, port: grpc}
+  httpGet: {path: /healthz, port: grpc, scheme: {{ $scheme }}}
   periodSeconds: 5
   timeoutSeconds: 2
 livenessProbe:
-  httpGet: {path: /healthz, port: grpc}
+  httpGet: {path: /healthz, port: grpc, scheme: {{ $scheme }}}
   periodSeconds: 10
   timeoutSeconds: 3
   failureThreshold: 6
