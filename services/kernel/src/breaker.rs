@@ -32,14 +32,16 @@ pub struct BreakerConfig {
     pub window: Duration,
     /// The share counts only from this many calls in the window on.
     pub minimum_volume: u64,
-    /// How long it stays open.
+    /// How long it stays open at first.
     pub pause: Duration,
+    /// How long it stays open at most when one probe after the other fails; no more than `pause` means always `pause`.
+    pub longest_pause: Duration,
     /// How many probes must succeed to close it, and how many may be under way at once (at least 1).
     pub probes: u32,
 }
 
 impl Default for BreakerConfig {
-    /// Five in a row, or half of twenty and more within 10 s; open for 60 s, one probe.
+    /// Five in a row, or half of twenty and more within 10 s; open for 60 s each time, one probe.
     fn default() -> Self {
         Self {
             consecutive_failures: 5,
@@ -47,6 +49,7 @@ impl Default for BreakerConfig {
             window: Duration::from_secs(10),
             minimum_volume: 20,
             pause: Duration::from_secs(60),
+            longest_pause: Duration::from_secs(60),
             probes: 1,
         }
     }
@@ -103,6 +106,8 @@ pub struct Breaker {
     config: BreakerConfig,
     phase: Phase,
     generation: u64,
+    /// The pause of the next opening.
+    pause: Duration,
 }
 
 impl Breaker {
@@ -110,7 +115,8 @@ impl Breaker {
     pub fn new(mut config: BreakerConfig) -> Self {
         config.probes = config.probes.max(1);
         let phase = Phase::Closed { failures_in_row: 0, counts: SlidingCounts::new(config.window) };
-        Self { config, phase, generation: 0 }
+        let pause = config.pause;
+        Self { config, phase, generation: 0, pause }
     }
 
     /// Whether a call may be made now; a probe is counted as under way.
@@ -152,10 +158,12 @@ impl Breaker {
             }
         };
         if trips {
-            self.enter(Phase::Open { until: now + self.config.pause });
+            self.enter(Phase::Open { until: now + self.pause });
+            self.pause = self.pause.saturating_mul(2).min(self.config.longest_pause).max(self.config.pause);
         } else if matches!(self.phase, Phase::HalfOpen { succeeded, .. } if succeeded >= self.config.probes) {
             let counts = SlidingCounts::new(self.config.window);
             self.enter(Phase::Closed { failures_in_row: 0, counts });
+            self.pause = self.config.pause;
         }
     }
 

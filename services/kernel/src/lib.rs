@@ -12,6 +12,7 @@
 pub mod backoff;
 pub mod breaker;
 pub mod bucket;
+pub mod concurrency;
 pub mod deadline;
 pub mod error;
 pub mod ewma;
@@ -19,6 +20,7 @@ pub mod id;
 pub mod p2c;
 pub mod page;
 pub mod priority;
+pub mod quantile;
 pub mod retry_budget;
 pub mod tenant;
 pub mod time;

@@ -28,6 +28,8 @@ struct Model {
     history: Vec<(i64, Outcome)>,
     open_until: Option<i64>,
     probing: bool,
+    /// Probes that failed one after the other.
+    reopened: u32,
 }
 
 impl Model {
@@ -40,7 +42,9 @@ impl Model {
         }
         self.history.push((now, outcome));
         if outcome == Outcome::Failure && (self.probing || self.too_many(now)) {
-            self.open_until = Some(now + PAUSE);
+            self.reopened = if self.probing { self.reopened + 1 } else { 0 };
+            let longest = self.config.longest_pause.as_secs() as i64;
+            self.open_until = Some(now + (PAUSE << self.reopened).min(longest));
         }
         let succeeded = self.history.iter().filter(|event| event.1 == Outcome::Success).count();
         if self.probing && succeeded == self.config.probes as usize {
@@ -69,13 +73,15 @@ proptest! {
     #[test]
     fn it_decides_as_the_naive_model(
         consecutive_failures in 3_u32..7, minimum_volume in 4_u64..12, probes in 1_u32..4,
-        steps in prop::collection::vec((prop_oneof![9 => 0_i64..3, 1 => 30_i64..70], outcomes()), 1..150),
+        longest in 1_u64..5,
+        steps in prop::collection::vec((prop_oneof![9 => 0_i64..3, 1 => 30_i64..250], outcomes()), 1..150),
     ) {
+        let longest_pause = Duration::from_secs(longest * PAUSE as u64);
         let config = BreakerConfig {
-            consecutive_failures, minimum_volume, probes, failure_ratio: 0.75, ..BreakerConfig::default()
+            consecutive_failures, minimum_volume, probes, longest_pause, failure_ratio: 0.75, ..BreakerConfig::default()
         };
         let mut breaker = Breaker::new(config.clone());
-        let mut model = Model { config, history: Vec::new(), open_until: None, probing: false };
+        let mut model = Model { config, history: Vec::new(), open_until: None, probing: false, reopened: 0 };
         let mut now = 0;
         for (advance, outcome) in steps {
             now += advance;
@@ -135,4 +141,23 @@ fn outcomes_of_calls_from_before_are_ignored() {
     breaker.record(second(PAUSE), probe, Outcome::Success);
     breaker.record(second(PAUSE), early, Outcome::Failure);
     assert_eq!(breaker.state(second(PAUSE)), State::Closed);
+}
+
+#[test]
+fn each_failed_probe_doubles_the_pause_up_to_the_longest_and_closing_resets_it() {
+    let longest_pause = Duration::from_secs(3 * PAUSE as u64);
+    let mut breaker = Breaker::new(BreakerConfig { longest_pause, ..BreakerConfig::default() });
+    let mut now = 0;
+    for round in 0..2 {
+        for _ in 0..5 {
+            assert!(call(&mut breaker, second(now), Outcome::Failure), "round {round}");
+        }
+        for pause in [PAUSE, 2 * PAUSE, 3 * PAUSE, 3 * PAUSE] {
+            assert_eq!(breaker.allow(second(now)), Decision::Refuse(second(now + pause)));
+            now += pause;
+            assert!(call(&mut breaker, second(now), Outcome::Failure));
+        }
+        now += 3 * PAUSE;
+        assert!(call(&mut breaker, second(now), Outcome::Success));
+    }
 }
