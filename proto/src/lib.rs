@@ -68,6 +68,16 @@ pub fn is_idempotent(path: &str) -> bool {
     IDEMPOTENT.binary_search(&path).is_ok()
 }
 
+/// Whether the method at this gRPC path is unary and changes nothing, by its contract.
+pub fn is_safe(path: &str) -> bool {
+    SAFE.binary_search(&path).is_ok()
+}
+
+/// Whether the method at this gRPC path has a stream of requests or of answers.
+pub fn is_streaming(path: &str) -> bool {
+    STREAMING.binary_search(&path).is_ok()
+}
+
 /// The full names of the services of a part: those of its packages, `tidemill.<part>.v*`.
 pub fn services_of(part: &str) -> impl Iterator<Item = &'static str> {
     let package = format!("tidemill.{part}.");
@@ -90,6 +100,16 @@ mod tests {
         ] {
             assert!(!is_idempotent(path), "{path}");
         }
+    }
+
+    #[test]
+    fn only_reads_are_safe_and_streams_are_known() {
+        assert!(is_safe("/tidemill.storage.v1.TaskStoreService/ReadTask"));
+        assert!(!is_safe("/tidemill.storage.v1.ContentStoreService/AppendDocuments"));
+        assert!(SAFE.iter().all(|path| is_idempotent(path) && !is_streaming(path)));
+        assert!(is_streaming("/tidemill.scheduling.v1.WorkerService/Work"));
+        assert!(is_streaming("/tidemill.storage.v1.ResultService/ExportResults"));
+        assert!(!is_streaming("/no.Such/Method"));
     }
 
     #[test]
