@@ -41,7 +41,7 @@ impl Server {
         let host = Host::start()?;
         let listener = host.spawn(server::bind(listen)).await??;
         let bound = listener.local_addr()?;
-        let wire = meta::wire(&[], tidemill_proto::DESCRIPTORS).await.map_err(anyhow::Error::msg)?;
+        let (wire, _) = meta::wire(&[], tidemill_proto::DESCRIPTORS).await.map_err(anyhow::Error::msg)?;
         let board = Switchboard::new(meta::SERVICES.map(|name| (name.to_owned(), wire.clone())));
         let service = board.map_request(|request: Request<Incoming>| request.map(Body::new));
         let stop = CancellationToken::new();

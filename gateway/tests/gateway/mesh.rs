@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
-use tidemill_chassis::layers::{ServerLimits, server_stack};
+use tidemill_chassis::layers::{Methods, ServerLimits, server_stack};
 use tidemill_chassis::{Switchboard, SystemClock, Wire, meta, server};
 use tidemill_gateway::{Auth, Config, Deps, build};
 use tidemill_proto::ingestion::v1::ingestion_service_server::IngestionServiceServer;
@@ -72,8 +72,8 @@ impl Mesh {
             .add_service(TenantServiceServer::new(fakes.clone()))
             .add_service(TenantStoreServiceServer::new(fakes.clone()))
             .add_service(IngestionServiceServer::new(fakes.clone()));
-        let wire = server_stack(routes, ServerLimits::default());
-        let meta_wire = meta::wire(&SERVICES, tidemill_proto::DESCRIPTORS).await.unwrap();
+        let wire = server_stack("test", routes, ServerLimits::default(), Methods::default());
+        let (meta_wire, _) = meta::wire(&SERVICES, tidemill_proto::DESCRIPTORS).await.unwrap();
         let switchboard = Switchboard::new(
             SERVICES
                 .map(|name| (name.to_owned(), wire.clone()))

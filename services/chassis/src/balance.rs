@@ -9,28 +9,33 @@
 //! its endpoint but how long it had taken already.
 
 pub mod endpoints;
+mod gauge;
+mod outcome;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::fmt;
-use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
+use rand::Rng;
 use rand::rngs::StdRng;
-use tidemill_kernel::breaker::BreakerConfig;
 use tidemill_kernel::{Clock, ErrorKind, Fault, Timestamp};
 use tonic::body::Body;
-use tonic::{Code, TimeoutExpired};
 use tower::{BoxError, Service, ServiceExt};
 
-use self::endpoints::{Ending, Endpoints, Pick};
+use self::endpoints::{Ending, Endpoints, Member, Pick, Rules, Standing};
+pub(crate) use self::outcome::judge;
 use crate::discovery::{Address, Follow, Instances};
 use crate::layers::{Answer, refuse};
-use crate::{FaultExt, SystemClock, clock};
+use crate::{Context, FaultExt, SystemClock, clock};
+
+/// Which endpoints the tries of one call have gone to, so that the next one goes elsewhere. Laid beside each try's request
+/// by who makes several; clones are the same list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tried(Arc<Mutex<Vec<u64>>>);
 
 /// A balanced service over connections `S`. Clones share what is known of the endpoints.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ struct Known<S> {
     rng: StdRng,
 }
 
-impl<S: Clone> Balance<S> {
+impl<S: Clone + Send + Sync + 'static> Balance<S> {
     /// Over the instances of the part `name` as they come and go. `connect` makes a connection when an instance comes,
     /// or `None` when its address cannot be used; each has a breaker of its own. Calls wait for the first word about
     /// the instances no longer than `patience`.
@@ -63,23 +68,31 @@ impl<S: Clone> Balance<S> {
         name: &'static str,
         follow: Follow,
         connect: impl Fn(&Address) -> Option<S> + Send + Sync + 'static,
-        breaker: BreakerConfig,
+        rules: Rules,
         patience: Duration,
     ) -> Self {
-        let known = Known {
-            seen: None,
-            endpoints: Endpoints::new(breaker),
-            connections: BTreeMap::new(),
-            rng: clock::seeded_rng(),
-        };
+        let mut rng = clock::seeded_rng();
+        let endpoints = Endpoints::new(rules, rng.random());
+        let known = Known { seen: None, endpoints, connections: BTreeMap::new(), rng };
         let (connect, known) = (Box::new(connect), Mutex::new(known));
-        Self(Arc::new(Shared { name, follow, connect, patience, known }))
+        let shared = Arc::new(Shared { name, follow, connect, patience, known });
+        gauge::report(name, Arc::downgrade(&shared));
+        Self(shared)
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> gauge::Knows for Shared<S> {
+    fn standing(&self) -> Standing {
+        self.lock().endpoints.standing(SystemClock.now())
     }
 }
 
 impl<S: Clone> Shared<S> {
     /// The endpoint for a call that begins now, with its address and a connection to it.
-    fn pick(self: &Arc<Self>) -> Result<(Pending<S>, Address, S), Refusal> {
+    fn pick(self: &Arc<Self>, request: &Request<Body>) -> Result<(Pending<S>, Address, S), Refusal> {
+        let tried = request.extensions().get::<Tried>().cloned();
+        let mut tried = tried.as_ref().map(|tried| tried.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let deadline = request.extensions().get::<Context>().and_then(|context| context.deadline);
         let now = SystemClock.now();
         let mut known = self.lock();
         if self.follow.differs(known.seen.as_ref()) {
@@ -94,11 +107,15 @@ impl<S: Clone> Shared<S> {
             return Err(Refusal::Fault(Fault::new(ErrorKind::Unavailable, message)));
         }
         let Known { endpoints, rng, connections, .. } = &mut *known;
-        let pick = endpoints.pick(now, rng).map_err(|until| self.all_failed(until, now))?;
+        let before = tried.as_deref().map_or(&[][..], Vec::as_slice);
+        let pick = endpoints.pick(now, rng, before).map_err(|until| self.all_failed(until, now))?;
+        if let Some(tried) = &mut tried {
+            tried.push(pick.serial());
+        }
         let found = endpoints.key(&pick).and_then(|key| connections.get_key_value(key));
         let found = found.map(|(address, connection)| (address.clone(), connection.clone()));
         drop(known);
-        let pending = Pending { shared: Arc::clone(self), pick: Some(pick) };
+        let pending = Pending { shared: Arc::clone(self), pick: Some(pick), deadline };
         // Endpoints and connections have the same keys.
         found.map(|(address, connection)| (pending, address, connection)).ok_or(Refusal::Unknown)
     }
@@ -106,14 +123,16 @@ impl<S: Clone> Shared<S> {
     /// Takes in the instances as they are now. Connections of those that left end with their last call.
     fn refresh(&self, known: &mut Known<S>, now: Timestamp) {
         known.seen = self.follow.current();
-        let mut before = std::mem::take(&mut known.connections);
+        let (mut before, mut members) = (std::mem::take(&mut known.connections), Vec::new());
         for instance in known.seen.iter().flat_map(|all| all.iter()) {
             let address = &instance.address;
             if let Some(connection) = before.remove(address).or_else(|| (self.connect)(address)) {
                 known.connections.insert(address.clone(), connection);
+                let (key, zone) = (address.clone(), instance.zone.clone());
+                members.push(Member { key, zone, weight: instance.weight });
             }
         }
-        known.endpoints.replace(known.connections.keys().cloned(), now);
+        known.endpoints.replace(members, now);
     }
 
     fn all_failed(&self, until: Timestamp, now: Timestamp) -> Refusal {
@@ -172,13 +191,13 @@ where
     type Error = Infallible;
     type Future = Answer;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Answer {
         let shared = &self.0;
-        match shared.pick() {
+        match shared.pick(&request) {
             Ok(picked) => Box::pin(send(picked, request)),
             Err(Refusal::Fault(fault)) => refuse(fault.into_status()),
             Err(Refusal::Unknown) => Box::pin(wait_and_send(Arc::clone(shared), request)),
@@ -199,7 +218,7 @@ where
     let mut follow = shared.follow.clone();
     // Nothing is done with what it says but to look again.
     let _ = tokio::time::timeout(shared.patience, follow.known()).await;
-    match shared.pick() {
+    match shared.pick(&request) {
         Ok(picked) => send(picked, request).await,
         Err(Refusal::Fault(fault)) => Ok(fault.into_status().into_http()),
         Err(Refusal::Unknown) => Ok(shared.unheard_of().into_status().into_http()),
@@ -222,47 +241,18 @@ where
             Ok(response)
         }
         Err(error) => {
-            let (ending, fault) = explain(pending.shared.name, &address, &*error.into());
+            let (ending, fault) = outcome::explain(pending.shared.name, &address, &*error.into());
             pending.finish(ending);
             Ok(fault.into_status().into_http())
         }
     }
 }
 
-/// What an answer says about who gave it. Only a status without a message (trailers-only) is looked at.
-pub(crate) fn judge<B>(response: &Response<B>) -> Ending {
-    let code = response.headers().get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()));
-    match (code, response.status()) {
-        (Some(Code::Unavailable), _)
-        // A proxy in between that finds nobody behind it.
-        | (None, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) => {
-            Ending::Failed
-        }
-        (Some(Code::ResourceExhausted), _) => Ending::Overloaded,
-        _ => Ending::Answered,
-    }
-}
-
-/// A failed connection or exchange as what it means for the endpoint and for the caller.
-fn explain(name: &str, address: &Address, error: &(dyn StdError + 'static)) -> (Ending, Fault) {
-    let chain: Vec<_> = iter::successors(Some(error), |&error| error.source()).collect();
-    if chain.iter().any(|error| error.is::<TimeoutExpired>()) {
-        let message = format!("the {name} service at {address} did not answer before the caller's deadline");
-        return (Ending::Abandoned, Fault::new(ErrorKind::Timeout, message));
-    }
-    let mut reasons: Vec<String> = chain.iter().map(ToString::to_string).collect();
-    reasons.dedup();
-    let reasons = reasons.join(": ");
-    let message = format!(
-        "cannot reach the {name} service at {address}: {reasons}; check that it runs and that the address is right"
-    );
-    (Ending::Failed, Fault::new(ErrorKind::Unavailable, message))
-}
-
-/// A call under way; one that is dropped counts as abandoned.
+/// A call under way; one that is dropped counts as abandoned, or as timed out when its deadline has come.
 struct Pending<S> {
     shared: Arc<Shared<S>>,
     pick: Option<Pick>,
+    deadline: Option<Timestamp>,
 }
 
 impl<S> Pending<S> {
@@ -280,6 +270,7 @@ impl<S> Pending<S> {
 
 impl<S> Drop for Pending<S> {
     fn drop(&mut self) {
-        self.settle(Ending::Abandoned);
+        let is_late = self.deadline.is_some_and(|deadline| SystemClock.now() >= deadline);
+        self.settle(if is_late { Ending::TimedOut } else { Ending::Abandoned });
     }
 }

@@ -3,6 +3,7 @@
 pub mod context;
 pub mod deadline;
 pub mod limit;
+pub mod methods;
 pub mod metrics;
 pub mod panic;
 pub mod retry;
@@ -18,12 +19,13 @@ use tonic::service::Routes;
 use tower::{Layer, Service, ServiceBuilder};
 
 pub use limit::ServerLimits;
+pub use methods::Methods;
 use retry::{RetryLayer, RetryPolicy};
 
 use crate::Wire;
 
-/// The server's stack around a part's routes.
-pub fn server_stack(routes: Routes, limits: ServerLimits) -> Wire {
+/// The server's stack around the routes of the part `name`.
+pub fn server_stack(name: &'static str, routes: Routes, limits: ServerLimits, methods: Methods) -> Wire {
     let stack = ServiceBuilder::new()
         // The caller's tenant, deadline and trace, read once, for everything below.
         .layer(Around(context::enter))
@@ -32,7 +34,7 @@ pub fn server_stack(routes: Routes, limits: ServerLimits) -> Wire {
         // Rate, errors and duration by method; what is refused below counts too.
         .layer(metrics::MetricsLayer::default())
         // An overloaded part says so in microseconds instead of queueing calls that nobody waits for any more.
-        .layer(limit::LimitLayer::new(limits))
+        .layer(limit::LimitLayer::new(name, limits, methods))
         // The caller's deadline ends the call here too: an in-process call has no transport that would.
         .layer(Around(deadline::enforce))
         // A defect in one call is one failed call.
@@ -40,8 +42,8 @@ pub fn server_stack(routes: Routes, limits: ServerLimits) -> Wire {
     Wire::new(stack.service(routes.prepare()))
 }
 
-/// The client's stack around the balanced connections to a part.
-pub fn client_stack<S>(balanced: S, retry: RetryPolicy) -> Wire
+/// The client's stack around the balanced connections to the part `name`.
+pub fn client_stack<S>(name: &'static str, balanced: S, retry: RetryPolicy) -> Wire
 where
     S: Inner + Clone + Send + Sync + 'static,
 {
@@ -50,8 +52,8 @@ where
         .layer(Around(context::enter))
         // The deadline covers what the transport's own does not: connecting, and the waits between tries.
         .layer(Around(deadline::enforce))
-        // One instance that is away is not a failed call where calling twice does no harm.
-        .layer(RetryLayer::new(retry));
+        // One instance that is away or slow is not a failed or slow call where calling twice does no harm.
+        .layer(RetryLayer::new(name, retry));
     // Below: balance, a breaker an address, the connections. Every fault of theirs is a status already.
     Wire::new(stack.service(balanced))
 }

@@ -10,6 +10,7 @@
 //! or [`layers::client_stack`].
 
 pub mod balance;
+pub mod client;
 pub mod clock;
 pub mod context;
 pub mod discovery;
@@ -26,6 +27,7 @@ pub mod telemetry;
 pub mod tls;
 pub mod wire;
 
+pub use client::ClientConfig;
 pub use clock::{SystemClock, sleep};
 pub use context::Context;
 pub use fault::FaultExt;

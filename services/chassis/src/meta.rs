@@ -3,6 +3,7 @@
 
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::Wire;
 
@@ -13,9 +14,26 @@ pub const SERVICES: [&str; 3] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-/// The wire to health and reflection, reporting these services as serving. `descriptors` is an encoded
-/// `FileDescriptorSet`.
-pub async fn wire(services: &[&'static str], descriptors: &'static [u8]) -> Result<Wire, String> {
+/// The hand on the health of a process. Clones are the same hand.
+#[derive(Debug, Clone)]
+pub struct Serving {
+    reporter: HealthReporter,
+    services: Vec<&'static str>,
+}
+
+impl Serving {
+    /// From now on every service, and the server as a whole, answers NOT_SERVING; who watches is told at once. For a
+    /// process that drains: it still answers, but nobody new should come.
+    pub async fn stop(&self) {
+        for service in self.services.iter().copied().chain([""]) {
+            self.reporter.set_service_status(service, ServingStatus::NotServing).await;
+        }
+    }
+}
+
+/// The wire to health and reflection, reporting these services as serving until the hand that comes with it says
+/// otherwise. `descriptors` is an encoded `FileDescriptorSet`.
+pub async fn wire(services: &[&'static str], descriptors: &'static [u8]) -> Result<(Wire, Serving), String> {
     let (reporter, health) = tonic_health::server::health_reporter();
     for service in services {
         reporter.set_service_status(*service, ServingStatus::Serving).await;
@@ -32,5 +50,31 @@ pub async fn wire(services: &[&'static str], descriptors: &'static [u8]) -> Resu
     };
     let v1 = reflection().build_v1().map_err(|fault| fault.to_string())?;
     let v1alpha = reflection().build_v1alpha().map_err(|fault| fault.to_string())?;
-    Ok(Wire::new(Routes::new(health).add_service(v1).add_service(v1alpha).prepare()))
+    let wire = Wire::new(Routes::new(health).add_service(v1).add_service(v1alpha).prepare());
+    Ok((wire, Serving { reporter, services: services.to_vec() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Request;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus as Told;
+    use tonic_health::pb::health_client::HealthClient;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_drains_is_not_serving_and_tells_who_watches() {
+        let (wire, serving) = wire(&["a.B"], tonic_health::pb::FILE_DESCRIPTOR_SET).await.unwrap();
+        let mut client = HealthClient::new(wire);
+        let about = |service: &str| Request::new(HealthCheckRequest { service: service.to_owned() });
+        let mut watch = client.watch(about("a.B")).await.unwrap().into_inner();
+        assert_eq!(watch.message().await.unwrap().unwrap().status(), Told::Serving);
+        serving.clone().stop().await;
+        assert_eq!(watch.message().await.unwrap().unwrap().status(), Told::NotServing);
+        for service in ["", "a.B"] {
+            let answer = client.check(about(service)).await.unwrap().into_inner();
+            assert_eq!(answer.status(), Told::NotServing, "`{service}`");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::Wire;
-use crate::layers::{ServerLimits, server_stack};
+use crate::layers::{Methods, ServerLimits, server_stack};
 
 /// A service ready to be composed: what it serves and what it does in the background.
 pub struct Part {
@@ -24,7 +24,12 @@ pub struct Part {
 impl Part {
     /// The wire to this part within its process: its routes behind the server's layers.
     pub fn wire(&self, limits: ServerLimits) -> Wire {
-        server_stack(self.routes.clone(), limits)
+        self.wire_knowing(limits, Methods::default())
+    }
+
+    /// The same, told what the contracts say of its methods: streams do not count as slow calls.
+    pub fn wire_knowing(&self, limits: ServerLimits, methods: Methods) -> Wire {
+        server_stack(self.name, self.routes.clone(), limits, methods)
     }
 }
 

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use tidemill_kernel::ErrorKind;
-use tidemill_kernel::breaker::BreakerConfig;
 use tonic::transport::Endpoint;
 use tracing::warn;
 
 use crate::Wire;
 use crate::balance::Balance;
+use crate::balance::endpoints::Rules;
+use crate::client::ClientConfig;
 use crate::discovery::{Address, Follow, Instance};
-use crate::layers::client_stack;
 use crate::layers::retry::RetryPolicy;
+use crate::layers::{Methods, client_stack};
 use crate::tls::{Certificates, Connector};
 
 /// The wire to the part `name` at these addresses. Must be called within a tokio runtime.
@@ -30,7 +31,7 @@ pub fn wire(name: &'static str, addresses: &[Address], config: RemoteConfig) -> 
 /// The wire to the part `name` at the instances that discovery tells, as they join and leave. Calls wait for its first
 /// word as long as for a connection. Must be called within a tokio runtime.
 pub fn following(name: &'static str, follow: Follow, config: RemoteConfig) -> Wire {
-    let (breaker, patience, retry) = (config.breaker.clone(), config.connect_timeout, config.retry.clone());
+    let (rules, patience, retry) = (config.rules.clone(), config.connect_timeout, config.retry.clone());
     let connect = move |address: &Address| match endpoint(name, address, &config) {
         Ok(endpoint) => Some(match &config.tls {
             Some(certificates) => endpoint.connect_with_connector_lazy(Connector::new(certificates.clone())),
@@ -41,31 +42,52 @@ pub fn following(name: &'static str, follow: Follow, config: RemoteConfig) -> Wi
             None
         }
     };
-    client_stack(Balance::new(name, follow, connect, breaker, patience), retry)
+    client_stack(name, Balance::new(name, follow, connect, rules, patience), retry)
 }
 
 /// How another part is reached.
 #[derive(Debug, Clone)]
 pub struct RemoteConfig {
-    /// Which calls are tried again, and how often.
+    /// Which calls are tried again or sent twice, and how often.
     pub retry: RetryPolicy,
-    /// When an address is left alone for a while.
-    pub breaker: BreakerConfig,
+    /// How calls are spread, and when an address is left alone for a while.
+    pub rules: Rules,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
     /// The certificates for connections over TLS; without them they are plain.
     pub tls: Option<Certificates>,
+    /// How a peer that has fallen silent is noticed; none: only by the deadlines of calls.
+    pub keep_alive: Option<KeepAlive>,
+}
+
+/// Pings on a connection (RFC 9113, section 6.7): one that is not answered ends the connection and its calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// How long after the last one a ping is sent.
+    pub interval: Duration,
+    /// How long its answer may take.
+    pub timeout: Duration,
+    /// Whether also while no call is under way, so that the next call finds no dead connection.
+    pub while_idle: bool,
+}
+
+impl RemoteConfig {
+    /// As the configuration has it, for methods of which the contracts say this; without TLS.
+    pub fn new(config: &ClientConfig, methods: Methods) -> Self {
+        Self {
+            retry: config.retry_policy(methods),
+            rules: config.rules(),
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            keep_alive: config.keep_alive(),
+            tls: None,
+        }
+    }
 }
 
 impl Default for RemoteConfig {
-    /// No retries; an address that failed five times in a row rests for half a second; 5 s to connect.
+    /// The default configuration, without retries: nothing is known of the methods.
     fn default() -> Self {
-        Self {
-            retry: RetryPolicy::never(),
-            breaker: BreakerConfig { pause: Duration::from_millis(500), ..BreakerConfig::default() },
-            connect_timeout: Duration::from_secs(5),
-            tls: None,
-        }
+        Self::new(&ClientConfig::default(), Methods::default())
     }
 }
 
@@ -108,14 +130,18 @@ fn endpoint(name: &'static str, address: &Address, config: &RemoteConfig) -> Res
         address: address.clone(),
         source,
     })?;
-    Ok(endpoint
+    let endpoint = endpoint
         .tcp_nodelay(true)
         .connect_timeout(config.connect_timeout)
-        // A peer that vanished without a word is noticed while calls wait for it.
-        .http2_keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(10))
         .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20))
+        .initial_connection_window_size(4 << 20);
+    Ok(match config.keep_alive {
+        None => endpoint,
+        Some(KeepAlive { interval, timeout, while_idle }) => endpoint
+            .http2_keep_alive_interval(interval)
+            .keep_alive_timeout(timeout)
+            .keep_alive_while_idle(while_idle),
+    })
 }
 
 #[cfg(test)]

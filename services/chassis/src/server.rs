@@ -1,5 +1,7 @@
 //! Listens and serves: HTTP/1.1 and HTTP/2, with TLS or without, on one port, TCP_NODELAY on every socket, drained on request.
 
+mod connections;
+
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -8,16 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::{debug, warn};
 
+pub use connections::Connections;
+use connections::drive;
+
+use crate::clock::seeded_rng;
 use crate::sleep;
 use crate::tls::{self, Certificates};
 
@@ -67,13 +69,22 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    serve_over(listener, None, service, stop).await;
+    serve_over(listener, Transport::default(), service, stop).await;
+}
+
+/// What lies below the requests.
+#[derive(Debug, Clone, Default)]
+pub struct Transport {
+    /// The certificates for TLS; without them connections are plain.
+    pub certificates: Option<Certificates>,
+    /// How connections live.
+    pub connections: Connections,
 }
 
 /// The same over TLS where there are certificates. Requests carry what is known of their [`tls::Peer`] then.
 pub async fn serve_over<S, B>(
     listener: TcpListener,
-    certificates: Option<Certificates>,
+    transport: Transport,
     service: S,
     stop: CancellationToken,
 ) where
@@ -82,7 +93,7 @@ pub async fn serve_over<S, B>(
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let graceful = GracefulShutdown::new();
+    let (tracker, mut rng) = (TaskTracker::new(), seeded_rng());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -90,9 +101,8 @@ pub async fn serve_over<S, B>(
         };
         match accepted {
             Ok((stream, _)) => {
-                let (certificates, service) = (certificates.clone(), service.clone());
-                let (watcher, stop) = (graceful.watcher(), stop.clone());
-                tokio::spawn(answer(stream, certificates, service, watcher, stop));
+                let max_age = transport.connections.max_age(&mut rng);
+                tracker.spawn(answer(stream, transport.clone(), service.clone(), max_age, stop.clone()));
             }
             Err(fault) => {
                 // Out of file descriptors, most likely: taking a breath lets others close.
@@ -102,8 +112,9 @@ pub async fn serve_over<S, B>(
         }
     }
     drop(listener);
+    tracker.close();
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = tracker.wait() => {}
         () = sleep(GRACE) => warn!("some connections did not end in time"),
     }
 }
@@ -111,9 +122,9 @@ pub async fn serve_over<S, B>(
 /// Serves one connection.
 async fn answer<S, B>(
     stream: TcpStream,
-    certificates: Option<Certificates>,
+    transport: Transport,
     service: S,
-    watcher: Watcher,
+    max_age: Option<Duration>,
     stop: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -122,9 +133,10 @@ async fn answer<S, B>(
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     send_at_once(&stream);
+    let Transport { certificates, connections } = transport;
     let Some(certificates) = certificates else {
         if within_patience(has_begun(&stream), &stop).await == Some(true) {
-            drive(stream, service, watcher).await;
+            drive(stream, service, connections, max_age, stop).await;
         }
         return;
     };
@@ -134,7 +146,7 @@ async fn answer<S, B>(
                 request.extensions_mut().insert(peer);
                 request
             });
-            drive(stream, told, watcher).await;
+            drive(stream, told, connections, max_age, stop).await;
         }
         Some(Err(fault)) => debug!(%fault, "no TLS with a caller"),
         None => {}
@@ -147,33 +159,6 @@ async fn within_patience<T>(begin: impl Future<Output = T>, stop: &CancellationT
         begun = begin => Some(begun),
         () = sleep(PATIENCE) => None,
         () = stop.cancelled() => None,
-    }
-}
-
-/// Serves the requests of a connection until it ends.
-async fn drive<I, S, B>(stream: I, service: S, watcher: Watcher)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // A client that sends its head a byte at a time is cut off; large windows keep bulk pushes streaming.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(15));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(Duration::from_secs(30)))
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
-        .max_concurrent_streams(1_024);
-    let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
-        .into_owned();
-    if let Err(fault) = watcher.watch(connection).await {
-        debug!(%fault, "a connection ended badly");
     }
 }
 

@@ -18,7 +18,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::discovery::consul::Registration;
+use tidemill_chassis::layers::Methods;
+use tidemill_chassis::meta::Serving;
 use tidemill_chassis::pages::Pages;
+use tidemill_chassis::server::Transport;
 use tidemill_chassis::tls::{Certificates, Guard, TlsConfig};
 use tidemill_chassis::{Part, Shutdown, Switchboard, SystemClock, Wire, meta, server};
 use tidemill_gateway::{Auth, Gateway};
@@ -50,6 +53,13 @@ const PARTS: [Row; 4] = [
     Row { name: "ingestion", needs: &["storage", "scheduling", "analysis"], build: part::ingestion },
 ];
 
+/// What the contracts say of the methods of all parts.
+const METHODS: Methods = Methods {
+    idempotent: tidemill_proto::is_idempotent,
+    safe: tidemill_proto::is_safe,
+    streaming: tidemill_proto::is_streaming,
+};
+
 /// The name of the gateway among the parts.
 pub(crate) const GATEWAY: &str = "gateway";
 
@@ -80,6 +90,7 @@ pub(crate) struct Mesh {
     /// Stops it.
     pub(crate) shutdown: Shutdown,
     registrations: Vec<Registration>,
+    serving: Vec<Serving>,
     database: Option<Database>,
     grace: Duration,
 }
@@ -94,20 +105,26 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let mesh_certificates = certificates("tls.mesh", ground.config.tls.mesh.as_ref())?;
     let gateway_certificates = certificates("tls.gateway", ground.config.tls.gateway.as_ref())?;
     let (is_tls, is_mesh_tls) = (gateway_certificates.is_some(), mesh_certificates.is_some());
-    let elsewhere = Elsewhere::new(&ground.config.discovery, mesh_certificates.clone())?;
+    let elsewhere = Elsewhere::new(&ground.config, mesh_certificates.clone())?;
     let (parts, wires) = build(&ground, &elsewhere, names)?;
 
     let shutdown = Shutdown::default();
+    let (mut serving, connections) = (Vec::new(), ground.config.connections);
     if let Some(listener) = ports.gateway {
-        let service = gateway_over(&ground, &wires).await?;
-        shutdown.spawn(server::serve_over(listener, gateway_certificates, service, shutdown.soft()));
+        let (service, health) = gateway_over(&ground, &wires).await?;
+        serving.push(health);
+        let transport = Transport { certificates: gateway_certificates, connections };
+        shutdown.spawn(server::serve_over(listener, transport, service, shutdown.soft()));
     }
     if let Some(listener) = ports.parts {
-        let service = switchboard(parts.iter().map(|part| part.name), &wires).await?;
+        let (service, health) = switchboard(parts.iter().map(|part| part.name), &wires).await?;
+        serving.push(health);
         let (service, soft) = (Pages::beside(service), shutdown.soft());
-        match mesh_certificates {
-            None => shutdown.spawn(server::serve(listener, service, soft)),
-            some => shutdown.spawn(server::serve_over(listener, some, Guard::before(service), soft)),
+        let transport = Transport { certificates: mesh_certificates, connections };
+        if is_mesh_tls {
+            shutdown.spawn(server::serve_over(listener, transport, Guard::before(service), soft));
+        } else {
+            shutdown.spawn(server::serve_over(listener, transport, service, soft));
         }
     }
     // What is known to others serves already, and answers for itself from then on.
@@ -121,7 +138,7 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let grace = Duration::from_millis(ground.config.grace_ms);
     let auth = ground.config.gateway.auth;
     let (parts, database) = (parts_address, ground.database);
-    Ok(Mesh { gateway, parts, is_tls, auth, first_key, shutdown, registrations, database, grace })
+    Ok(Mesh { gateway, parts, is_tls, auth, first_key, shutdown, registrations, serving, database, grace })
 }
 
 /// The certificates of a table, if it is there.
@@ -185,7 +202,7 @@ fn build(ground: &Ground, elsewhere: &Elsewhere, names: &[&str]) -> Result<(Vec<
         if names.contains(&row.name) {
             let needs = Needs::met(row.needs, &wires);
             let part = (row.build)(ground, &needs).with_context(|| format!("cannot start {}", row.name))?;
-            wires.insert(row.name, part.wire(ground.config.limits));
+            wires.insert(row.name, part.wire_knowing(ground.config.limits, METHODS));
             parts.push(part);
         } else if is_needed(row.name) {
             wires.insert(row.name, elsewhere.wire(row.name)?);
@@ -195,43 +212,57 @@ fn build(ground: &Ground, elsewhere: &Elsewhere, names: &[&str]) -> Result<(Vec<
 }
 
 /// The services of these parts, with health and reflection.
-async fn switchboard(names: impl Iterator<Item = &'static str>, wires: &Wires) -> Result<Switchboard> {
+async fn switchboard(
+    names: impl Iterator<Item = &'static str>,
+    wires: &Wires,
+) -> Result<(Switchboard, Serving)> {
     let mut services = BTreeMap::new();
     for (name, wire) in names.filter_map(|name| Some((name, wires.get(name)?))) {
         services.extend(tidemill_proto::services_of(name).map(|service| (service, wire.clone())));
     }
     let served: Vec<&'static str> = services.keys().copied().collect();
-    let meta_wire = meta::wire(&served, tidemill_proto::DESCRIPTORS).await.map_err(|fault| anyhow!(fault))?;
+    let (meta_wire, serving) =
+        meta::wire(&served, tidemill_proto::DESCRIPTORS).await.map_err(|fault| anyhow!(fault))?;
     services.extend(meta::SERVICES.map(|name| (name, meta_wire.clone())));
-    Ok(Switchboard::new(services.into_iter().map(|(name, wire)| (name.to_owned(), wire))))
+    let services = services.into_iter().map(|(name, wire)| (name.to_owned(), wire));
+    Ok((Switchboard::new(services), serving))
 }
 
 /// The gateway over the services of all parts.
-async fn gateway_over(ground: &Ground, wires: &Wires) -> Result<Gateway> {
-    let switchboard = switchboard(PARTS.iter().map(|row| row.name), wires).await?;
+async fn gateway_over(ground: &Ground, wires: &Wires) -> Result<(Gateway, Serving)> {
+    let (switchboard, serving) = switchboard(PARTS.iter().map(|row| row.name), wires).await?;
     let keys = TenantStoreServiceClient::new(Needs::met(&["storage"], wires).wire("storage"));
     let deps = tidemill_gateway::Deps { switchboard, keys, clock: ground.clock.clone(), rng: seeded_rng() };
-    Ok(tidemill_gateway::build(ground.config.gateway.clone(), deps)?)
+    Ok((tidemill_gateway::build(ground.config.gateway.clone(), deps)?, serving))
 }
 
 impl Mesh {
-    /// Lets Ctrl-C and SIGTERM stop it: it leaves Consul's catalog first, so that nobody calls what drains. The second
-    /// signal ends everything at once.
+    /// Lets Ctrl-C and SIGTERM stop it: it says that it does not serve and leaves Consul's catalog first, so that nobody
+    /// calls what drains. The second signal ends everything at once.
     pub(crate) fn on_signals(&mut self) -> io::Result<()> {
-        let registrations = std::mem::take(&mut self.registrations);
-        self.shutdown.on_signals(Registration::leave_all(registrations))
+        let (registrations, serving) =
+            (std::mem::take(&mut self.registrations), std::mem::take(&mut self.serving));
+        self.shutdown.on_signals(leave(serving, registrations))
     }
 
     /// Waits until it is to stop, then lets what runs finish. Returns whether it did in time.
     pub(crate) async fn until_stopped(self) -> bool {
         self.shutdown.soft().cancelled().await;
-        Registration::leave_all(self.registrations).await;
+        leave(self.serving, self.registrations).await;
         let drained = self.shutdown.drain(self.grace).await;
         if let Some(database) = self.database {
             database.close().await;
         }
         drained
     }
+}
+
+/// Tells those who ask and those who follow Consul that nobody new should come.
+async fn leave(serving: Vec<Serving>, registrations: Vec<Registration>) {
+    for health in serving {
+        health.stop().await;
+    }
+    Registration::leave_all(registrations).await;
 }
 
 #[cfg(test)]

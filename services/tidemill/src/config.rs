@@ -1,6 +1,8 @@
 //! The configuration of a mesh: defaults, then `tidemill.toml` (or `--config FILE`), then the environment
 //! (`TIDEMILL_STORE__PATH` is `store.path`), then flags. Unknown keys are refused.
 
+mod clients;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,12 +12,14 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use tidemill_chassis::discovery::consul::ConsulConfig;
 use tidemill_chassis::layers::ServerLimits;
+use tidemill_chassis::server::Connections;
 use tidemill_chassis::telemetry::TelemetryConfig;
 use tidemill_chassis::tls::TlsConfig;
 use tidemill_postgres::PostgresConfig;
 use tidemill_sqlite::SqliteConfig;
 
 use crate::compose::Peers;
+pub(crate) use clients::Clients;
 
 /// The file that is read when it is there and no other is named.
 const FILE: &str = "tidemill.toml";
@@ -46,10 +50,14 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     /// Where the parts of other processes are.
     pub(crate) discovery: Discovery,
+    /// How the parts of other processes are called.
+    pub(crate) client: Box<Clients>,
     /// Where traces go.
     pub(crate) telemetry: TelemetryConfig,
     /// The bounds of each part.
     pub(crate) limits: ServerLimits,
+    /// How long connections to this process may live, and how silent ones are noticed.
+    pub(crate) connections: Connections,
     /// The data folder.
     pub(crate) store: SqliteConfig,
     /// The PostgreSQL server, instead of the data folder.
@@ -118,8 +126,10 @@ impl Default for Config {
             allow_plaintext: false,
             tls: Tls::default(),
             discovery: Discovery::default(),
+            client: Box::default(),
             telemetry: TelemetryConfig::default(),
             limits: ServerLimits::default(),
+            connections: Connections::default(),
             store: SqliteConfig::default(),
             postgres: None,
             storage: tidemill_storage::Config::default(),
@@ -204,6 +214,8 @@ impl Config {
     /// Refuses what no part could work with, all of it at once.
     fn check(&self) -> Result<()> {
         let faults = [
+            self.limits.check().err(),
+            self.connections.check().err(),
             self.scheduling.check().err().map(|fault| fault.to_string()),
             self.ingestion.check().err().map(|fault| fault.to_string()),
             self.analysis.check().err().map(|fault| fault.to_string()),
@@ -214,7 +226,7 @@ impl Config {
                 .and_then(|consul| consul.check().err())
                 .map(|fault| fault.to_string()),
         ];
-        let faults: Vec<String> = faults.into_iter().flatten().collect();
+        let faults: Vec<String> = faults.into_iter().flatten().chain(self.client.faults()).collect();
         if !faults.is_empty() {
             bail!("{}", faults.join("; "));
         }

@@ -38,7 +38,14 @@ impl Service<Request<Body>> for Odd {
 }
 
 fn odd(concurrency: usize) -> Wire {
-    server_stack(Routes::new(Odd), ServerLimits { concurrency })
+    odd_with(
+        ServerLimits { concurrency, least_concurrency: 1, ..ServerLimits::default() },
+        Methods::default(),
+    )
+}
+
+fn odd_with(limits: ServerLimits, methods: Methods) -> Wire {
+    server_stack("odd", Routes::new(Odd), limits, methods)
 }
 
 async fn call(wire: Wire, method: &str, header: Option<(&'static str, &str)>) -> Status {
@@ -80,6 +87,46 @@ async fn a_call_over_the_bound_is_told_when_to_come_back() {
     assert!(fault::from_status(&status).retry_after.is_some_and(|wait| !wait.is_zero()));
     drop(hanging);
     assert_eq!(call(wire, "Answer", None).await.code(), Code::Ok, "an abandoned call frees its slot");
+}
+
+#[tokio::test]
+async fn slow_calls_lower_the_bound_and_streams_do_not_count_as_slow() {
+    let limits = ServerLimits {
+        concurrency: 4,
+        least_concurrency: 1,
+        latency_target_ms: 1,
+        ..ServerLimits::default()
+    };
+    for (streaming, left) in [(false, 3), (true, 4)] {
+        let wire = odd_with(
+            limits,
+            Methods { streaming: if streaming { |_| true } else { |_| false }, ..Methods::default() },
+        );
+        let mut slow: Vec<_> = (0..4).map(|_| Box::pin(call(wire.clone(), "Hang", None))).collect();
+        for call in &mut slow {
+            assert!(futures::poll!(call).is_pending());
+        }
+        crate::sleep(Duration::from_millis(5)).await;
+        drop(slow);
+        let mut next: Vec<_> = (0..4).map(|_| Box::pin(call(wire.clone(), "Hang", None))).collect();
+        let mut taken = 0;
+        for call in &mut next {
+            taken += usize::from(futures::poll!(call).is_pending());
+        }
+        assert_eq!(taken, left, "streaming: {streaming}");
+    }
+}
+
+#[test]
+fn limits_that_cannot_work_are_named() {
+    ServerLimits::default().check().unwrap();
+    let fault =
+        ServerLimits { concurrency: 0, least_concurrency: 2, retry_after_ms: 0, latency_target_ms: 0 }
+            .check();
+    let fault = fault.unwrap_err();
+    for key in ["limits.concurrency", "limits.least_concurrency", "limits.retry_after_ms"] {
+        assert!(fault.contains(&format!("{key}: ")), "{fault}");
+    }
 }
 
 #[tokio::test]

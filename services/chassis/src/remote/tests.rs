@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::discovery::Discovery;
 use crate::discovery::fixed::Fixed;
-use crate::layers::{ServerLimits, server_stack};
+use crate::layers::{Methods, ServerLimits, server_stack};
 use crate::{Context, Switchboard, fault, server};
 
 const HEALTH: &str = "grpc.health.v1.Health";
@@ -36,7 +36,7 @@ async fn reporting() -> (Address, DropGuard, HealthReporter) {
     let listener = server::bind(LOOPBACK).await.unwrap();
     let address = address(&listener);
     let (reporter, health) = tonic_health::server::health_reporter();
-    let wire = server_stack(Routes::new(health), ServerLimits::default());
+    let wire = server_stack("echo", Routes::new(health), ServerLimits::default(), Methods::default());
     let service = Switchboard::new([(HEALTH.to_owned(), wire)])
         .map_request(|request: Request<Incoming>| request.map(Body::new));
     let stop = CancellationToken::new();

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::discovery::{Address, Follow, Instance};
 use crate::remote::{RemoteConfig, following};
+use crate::server::Transport;
 use crate::{Wire, server};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -60,8 +61,8 @@ async fn serving(certificates: &Certificates) -> (Address, DropGuard) {
         Ok::<_, Infallible>(Status::new(Code::Ok, "").into_http::<Body>())
     });
     let stop = CancellationToken::new();
-    let certificates = Some(certificates.clone());
-    tokio::spawn(server::serve_over(listener, certificates, Guard::before(service), stop.clone()));
+    let transport = Transport { certificates: Some(certificates.clone()), ..Transport::default() };
+    tokio::spawn(server::serve_over(listener, transport, Guard::before(service), stop.clone()));
     (address, stop.drop_guard())
 }
 

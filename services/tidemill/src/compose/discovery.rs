@@ -8,33 +8,33 @@ use anyhow::{Context, Result, bail};
 use tidemill_chassis::Wire;
 use tidemill_chassis::discovery::Discovery;
 use tidemill_chassis::discovery::consul::{Consul, Registration, Service};
-use tidemill_chassis::layers::retry::RetryPolicy;
 use tidemill_chassis::remote::{self, RemoteConfig};
 use tidemill_chassis::tls::Certificates;
 
-use super::Peers;
-use crate::config;
+use super::{METHODS, Peers};
+use crate::config::{Clients, Config};
 
 /// Where the parts of other processes are.
 pub(super) struct Elsewhere {
     fixed: Peers,
     consul: Option<Consul>,
+    clients: Box<Clients>,
     certificates: Option<Certificates>,
 }
 
 impl Elsewhere {
     /// As it is configured, called with these certificates. Nothing is connected yet.
-    pub(super) fn new(config: &config::Discovery, certificates: Option<Certificates>) -> Result<Self> {
-        let consul = config.consul.clone().map(Consul::new).transpose()?;
-        Ok(Self { fixed: config.fixed.clone(), consul, certificates })
+    pub(super) fn new(config: &Config, certificates: Option<Certificates>) -> Result<Self> {
+        let (discovery, clients) = (&config.discovery, config.client.clone());
+        let consul = discovery.consul.clone().map(Consul::new).transpose()?;
+        Ok(Self { fixed: discovery.fixed.clone(), consul, clients, certificates })
     }
 
     /// The wire to a part. Connects at the first call, so that processes may start in any order.
     pub(super) fn wire(&self, name: &'static str) -> Result<Wire> {
         let config = RemoteConfig {
-            retry: RetryPolicy::new(tidemill_proto::is_idempotent),
             tls: self.certificates.clone(),
-            ..RemoteConfig::default()
+            ..RemoteConfig::new(self.clients.of(name), METHODS)
         };
         let listed = self.fixed.addresses(name)?;
         match &self.consul {
@@ -77,13 +77,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_that_is_neither_listed_nor_in_consul_is_named() {
-        let mut config = config::Discovery::default();
-        config.fixed.set("storage=127.0.0.1:7401").unwrap();
+        let mut config = Config::default();
+        config.discovery.fixed.set("storage=127.0.0.1:7401").unwrap();
         let elsewhere = Elsewhere::new(&config, None).unwrap();
         elsewhere.wire("storage").unwrap();
         let fault = elsewhere.wire("scheduling").unwrap_err().to_string();
         assert!(fault.contains("--peer scheduling=") && fault.contains("--consul"), "{fault}");
-        config.consul = Some(ConsulConfig::default());
+        config.discovery.consul = Some(ConsulConfig::default());
         Elsewhere::new(&config, None).unwrap().wire("scheduling").unwrap();
     }
 }

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use tidemill_kernel::{ErrorKind, Fault};
 use tower::service_fn;
 
@@ -16,6 +19,7 @@ const WRITE: &str = "/test.Shelf/Write";
 struct Flaky {
     away: usize,
     asks_for: Option<Duration>,
+    overloaded: bool,
     calls: Arc<AtomicUsize>,
     timeouts: Arc<Mutex<Vec<String>>>,
 }
@@ -35,7 +39,8 @@ impl Flaky {
         }
         let body = request.into_body().collect().await.unwrap().to_bytes();
         if self.calls.fetch_add(1, Ordering::SeqCst) < self.away {
-            let mut fault = Fault::new(ErrorKind::Unavailable, "away");
+            let kind = if self.overloaded { ErrorKind::Exhausted } else { ErrorKind::Unavailable };
+            let mut fault = Fault::new(kind, "away");
             fault.retry_after = self.asks_for;
             return Ok(fault.into_status().into_http());
         }
@@ -52,8 +57,8 @@ async fn call(
     deadline: Option<Duration>,
 ) -> Result<Bytes, Status> {
     let below = flaky.clone();
-    let service =
-        RetryLayer::new(policy).layer(service_fn(move |request| Box::pin(below.clone().answer(request))));
+    let service = RetryLayer::new("shelf", policy)
+        .layer(service_fn(move |request| Box::pin(below.clone().answer(request))));
     // A stream without a known length, as a generated client sends it.
     let frames = body.chunks(10_000).map(|chunk| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(chunk))));
     let body = Body::new(StreamBody::new(stream::iter(frames.collect::<Vec<_>>())));
@@ -130,4 +135,22 @@ async fn a_wait_that_the_callee_asks_for_is_kept_unless_it_is_long() {
     let flaky = Flaky { asks_for: Some(Duration::from_secs(5)), ..Flaky::away(1) };
     assert!(call(reads(), &flaky, READ, b"", None).await.is_err());
     assert_eq!(flaky.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_callee_is_tried_again_when_it_says_when_and_a_quota_is_not() {
+    let overloaded = Flaky { overloaded: true, ..Flaky::away(1) };
+    assert!(call(reads(), &overloaded, READ, b"", None).await.is_err());
+    assert_eq!(overloaded.calls(), 1, "it did not say when");
+    let overloaded = Flaky { overloaded: true, asks_for: Some(Duration::from_millis(100)), ..Flaky::away(1) };
+    let begun = tokio::time::Instant::now();
+    call(reads(), &overloaded, READ, b"", None).await.unwrap();
+    let waited = begun.elapsed();
+    assert!(
+        Duration::from_millis(100) < waited && waited < Duration::from_millis(120),
+        "with jitter: {waited:?}"
+    );
+    let overloaded = Flaky { overloaded: true, asks_for: Some(Duration::from_millis(100)), ..Flaky::away(1) };
+    assert!(call(reads(), &overloaded, WRITE, b"", None).await.is_err());
+    assert_eq!(overloaded.calls(), 1);
 }
