@@ -87,7 +87,9 @@ mod tests {
             let mut seen = SlidingQuantile::new(WINDOW, 1);
             latencies.iter().for_each(|&micros| seen.record(at(0), Duration::from_micros(micros)));
             latencies.sort_unstable();
-            let exact = latencies[(latencies.len() * percent).div_ceil(100) - 1] as f64;
+            // In floats, as there: 56 per cent of 25 are a little more than 14.
+            let rank = (percent as f64 / 100.0 * latencies.len() as f64).ceil() as usize;
+            let exact = latencies[rank.clamp(1, latencies.len()) - 1] as f64;
             // Both while it is filled and once it is whole.
             for second in [0, 10] {
                 let value = seen.value(at(second), percent as f64 / 100.0).unwrap().as_micros() as f64;
