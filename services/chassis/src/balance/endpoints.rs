@@ -8,6 +8,7 @@
 //! 4. Among the rest the [`policy`] chooses, with the share of those that are new or light made smaller ([`share`]).
 
 pub mod ejection;
+pub mod ending;
 pub mod policy;
 pub mod share;
 pub mod zone;
@@ -16,10 +17,11 @@ use std::time::Duration;
 
 use rand::RngCore;
 use tidemill_kernel::Timestamp;
-use tidemill_kernel::breaker::{Breaker, BreakerConfig, Decision, Outcome, Permit, State};
+use tidemill_kernel::breaker::{Breaker, BreakerConfig, Decision, Permit, State};
 use tidemill_kernel::ewma::PeakEwma;
 
 pub use ejection::EjectionConfig;
+pub use ending::Ending;
 pub use policy::Policy;
 
 /// What an endpoint is believed to take before it has answered.
@@ -100,23 +102,6 @@ impl Pick {
     pub fn serial(&self) -> u64 {
         self.serial
     }
-}
-
-/// How a call ended, as far as it speaks about the endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// It answered, be it with a refusal.
-    Answered,
-    /// It answered with a defect of its own: nobody knows yet whether the endpoint's or the request's.
-    Faulty,
-    /// It is overloaded and said so: works, but is no good choice now.
-    Overloaded,
-    /// It cannot be reached or does not work.
-    Failed,
-    /// It did not answer by the caller's deadline.
-    TimedOut,
-    /// The caller gave up first.
-    Abandoned,
 }
 
 /// How many endpoints stand how.
@@ -288,19 +273,6 @@ impl<K: PartialEq> Endpoints<K> {
         if was == State::HalfOpen && endpoint.breaker.state(now) == State::Closed {
             endpoint.latency = PeakEwma::new(latency, DECAY, now);
             endpoint.since = now;
-        }
-    }
-}
-
-impl Ending {
-    /// What it means for a breaker in this state. A deadline may be the caller's haste, but a probe that runs into it
-    /// has not shown that the endpoint works.
-    fn outcome(self, state: State) -> Outcome {
-        match self {
-            Self::Answered | Self::Faulty => Outcome::Success,
-            Self::Failed => Outcome::Failure,
-            Self::TimedOut if state == State::HalfOpen => Outcome::Failure,
-            Self::TimedOut | Self::Overloaded | Self::Abandoned => Outcome::Neutral,
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The remote wire over loopback sockets.
 
+mod connections;
+mod hops;
+mod proxy;
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use http::Request;

@@ -33,7 +33,7 @@ pub fn page() -> String {
 
 /// Starts the instruments of this process, read also by `exporter` if there is one. The provider, for its last words; a
 /// second call changes nothing and has none.
-pub(super) fn start(
+pub(crate) fn start(
     resource: Resource,
     exporter: Option<MetricExporter>,
 ) -> Result<Option<SdkMeterProvider>, String> {
