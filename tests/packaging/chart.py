@@ -5,7 +5,7 @@
   chart.py reference               the table of values for helm/README.md
   chart.py yaml FILE...            the files as JSON
 
-Runs in the tools' virtual environment (`tests/install charts`).
+Runs in the tools' virtual environment (`tests/install charts`); ends with 3 where that lacks what is imported here.
 """
 
 import json
@@ -13,7 +13,12 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
+try:
+    import helm_python
+    import kubernetes_validate
+    import yaml
+except ImportError:
+    sys.exit(3)
 
 CHART = Path(__file__).resolve().parents[2] / "helm" / "tidemill"
 # The oldest release that Chart.yaml allows and the newest one that this knows of.
@@ -25,9 +30,6 @@ PARTS = ("storage", "scheduling", "analysis", "ingestion", "gateway")
 
 
 def render(path):
-    import helm_python
-    import kubernetes_validate
-
     values = yaml.safe_load(Path(path).read_text()) if path != "-" else {}
     lint = helm_python.lint(CHART, values, strict=True)
     said = [message["error"] for message in lint["messages"] if message["severity"] >= WARNING]
@@ -50,8 +52,6 @@ def render(path):
 
 
 def accept(values):
-    import helm_python
-
     chart = helm_python.Chart.load(CHART)
     try:
         chart.validate_schema(values)
@@ -63,8 +63,8 @@ def accept(values):
 
 def settings():
     """Each setting of values.yaml: its path, its default as written, the comment above it."""
-    path, comment, lines = [], [], (CHART / "values.yaml").read_text().splitlines()
-    for number, line in enumerate(lines):
+    path, comment = [], []
+    for line in (CHART / "values.yaml").read_text().splitlines():
         if re.match(r"\s*#", line):
             comment.append(line.strip().lstrip("#").strip())
             continue
@@ -74,12 +74,9 @@ def settings():
             continue
         depth, name, default = len(found[1]) // 2, found[2], found[3]
         path = path[:depth] + [name]
-        if default is None and not lines[number + 1].lstrip().startswith("- "):
+        if default is None:
             comment = []
             continue
-        if default is None:
-            default = lines[number + 1].strip().removeprefix("- ")
-            default = f"[{{{default}}}]"
         yield ".".join(path), default, " ".join(comment)
         comment = []
 
