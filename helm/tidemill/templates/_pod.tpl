@@ -68,6 +68,12 @@ capabilities:
   value: service.instance.id=$(POD_NAME),service.namespace={{ $root.Release.Namespace }}
 {{- end }}
 {{- end }}
+{{- if and (not $root.Values.consul.address) $root.Values.connectionSeconds (has .part (list "storage" "analysis" "ingestion")) }}
+- name: TIDEMILL_CONNECTIONS__MAX_AGE_MS
+  value: {{ mul $root.Values.connectionSeconds 1000 | quote }}
+- name: TIDEMILL_CONNECTIONS__MAX_AGE_GRACE_MS
+  value: "3600000"
+{{- end }}
 {{- if eq .part "storage" }}
 {{- include "tidemill.databaseEnv" $root }}
 {{- if $root.Values.migration.enabled }}
