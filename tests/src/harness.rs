@@ -6,4 +6,5 @@ pub mod consul;
 pub mod mesh;
 pub mod poll;
 pub mod postgres;
+pub mod proxy;
 pub mod tools;

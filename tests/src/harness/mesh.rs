@@ -55,7 +55,7 @@ impl Mesh {
     /// # Errors
     /// As for [`Mesh::start`].
     pub async fn on(ground: Ground, wiring: Wiring) -> Result<Self> {
-        let mut mesh = Self { wiring, processes: Vec::new(), ground };
+        let mut mesh = Self::empty(ground, wiring);
         let names: &[&'static str] = match wiring {
             Wiring::OneProcess => &["up"],
             Wiring::ManyProcesses => &PARTS,
@@ -67,6 +67,12 @@ impl Mesh {
         Ok(mesh)
     }
 
+    /// A mesh without processes yet, for [`Mesh::add`].
+    #[must_use]
+    pub fn empty(ground: Ground, wiring: Wiring) -> Self {
+        Self { wiring, processes: Vec::new(), ground }
+    }
+
     /// How it is wired.
     #[must_use]
     pub fn wiring(&self) -> Wiring {
@@ -76,13 +82,15 @@ impl Mesh {
     /// Where clients call it: `http://host:port` of its first gateway.
     #[must_use]
     pub fn url(&self) -> String {
-        let is_gateway = |process: &&Process| matches!(process.name, "gateway" | "up");
-        match self.processes.iter().find(is_gateway) {
-            Some(gateway) if gateway.is_tls => format!("https://{}", gateway.address),
-            gateway => {
-                format!("http://{}", gateway.map(|process| process.address.as_str()).unwrap_or_default())
-            }
-        }
+        self.urls().into_iter().next().unwrap_or_default()
+    }
+
+    /// Where clients call it: all of its gateways.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        let gateways = self.processes.iter().filter(|process| matches!(process.name, "gateway" | "up"));
+        let scheme = |gateway: &Process| if gateway.is_tls { "https" } else { "http" };
+        gateways.map(|gateway| format!("{}://{}", scheme(gateway), gateway.address)).collect()
     }
 
     /// The processes: name and `host:port`.
@@ -103,9 +111,28 @@ impl Mesh {
     /// # Errors
     /// When it ends before it serves; with what it said.
     pub fn add(&mut self, part: &'static str) -> Result<()> {
-        let process = self.ground.spawn(part, "127.0.0.1:0", &self.processes)?;
+        self.add_with(part, &[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// As for [`Mesh::add`].
+    pub fn add_with(&mut self, part: &'static str, arguments: &[&str]) -> Result<()> {
+        let process = self.ground.spawn(part, "127.0.0.1:0", &self.processes, arguments)?;
         self.processes.push(process);
         Ok(())
+    }
+
+    /// Kills the first process that runs this part (SIGKILL), for [`Mesh::start_again`].
+    ///
+    /// # Errors
+    /// When there is no such part.
+    pub fn kill(&mut self, part: &str) -> Result<usize> {
+        let index = self.index(part)?;
+        self.processes[index].signal("KILL")?;
+        self.processes[index].wait()?;
+        Ok(index)
     }
 
     /// Kills the first process that runs this part (SIGKILL) and starts it again on its port and its data.
@@ -113,20 +140,9 @@ impl Mesh {
     /// # Errors
     /// When there is no such part or it does not come back.
     pub async fn kill_and_restart(&mut self, part: &str) -> Result<()> {
-        let index = self.index(part)?;
-        self.processes[index].signal("KILL")?;
+        let index = self.kill(part)?;
         self.start_again(index)?;
         self.until_ready().await
-    }
-
-    /// Stops the first process that runs this part (SIGTERM), waits for its end, and starts it again on its port.
-    ///
-    /// # Errors
-    /// When there is no such part, it does not end well, or it does not come back.
-    pub fn stop_and_restart(&mut self, part: &str) -> Result<()> {
-        let index = self.index(part)?;
-        self.stop_one(index)?;
-        self.start_again(index)
     }
 
     /// Asks every process to stop (SIGTERM), the last first; fails unless each ends well. What it stood on stays.
@@ -151,7 +167,11 @@ impl Mesh {
         answer.map(drop).with_context(said)
     }
 
-    fn stop_one(&mut self, index: usize) -> Result<()> {
+    /// Stops a process (SIGTERM) and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end with exit code 0; with what it said.
+    pub fn stop_one(&mut self, index: usize) -> Result<()> {
         let process = &mut self.processes[index];
         process.signal("TERM")?;
         let status = process.wait()?;
@@ -159,17 +179,24 @@ impl Mesh {
         Ok(())
     }
 
-    fn start_again(&mut self, index: usize) -> Result<()> {
-        // Its end is awaited, and its port free, once it is dropped.
+    /// Starts a process that has ended again, on its port.
+    ///
+    /// # Errors
+    /// When it ends before it serves; with what it said.
+    pub fn start_again(&mut self, index: usize) -> Result<()> {
         let Process { name, ref address, .. } = self.processes[index];
         let address = address.clone();
         drop(self.processes.remove(index));
-        let process = self.ground.spawn(name, &address, &self.processes)?;
+        let process = self.ground.spawn(name, &address, &self.processes, &[])?;
         self.processes.insert(index, process);
         Ok(())
     }
 
-    fn index(&self, part: &str) -> Result<usize> {
+    /// The place of the first process that runs this part.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn index(&self, part: &str) -> Result<usize> {
         let is_it = |process: &Process| process.name == part || process.name == "up";
         self.processes.iter().position(is_it).with_context(|| format!("no process runs {part}"))
     }

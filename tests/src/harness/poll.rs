@@ -29,6 +29,11 @@ where
     tokio::time::timeout(limit, answered).await.with_context(|| format!("waited {limit:?} for {what}"))
 }
 
+/// Lets an outage of this length pass: what is waited for is that nothing happens in it.
+pub async fn pass(outage: Duration) {
+    let _ = tokio::time::timeout(outage, std::future::pending::<()>()).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

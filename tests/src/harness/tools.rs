@@ -70,7 +70,12 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     None
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test says so where the test runner shows it")]
 fn skip(why: &str) {
-    eprintln!("SKIPPED: {why}");
+    tell(&format!("SKIPPED: {why}"));
+}
+
+/// Says something about a test, such as a figure.
+#[expect(clippy::print_stderr, reason = "the test runner shows it with --no-capture")]
+pub fn tell(what: &str) {
+    eprintln!("{what}");
 }

@@ -52,7 +52,13 @@ impl Ground {
     }
 
     /// Starts a process of a part (or `up`) that listens there.
-    pub(super) fn spawn(&self, name: &'static str, listen: &str, others: &[Process]) -> Result<Process> {
+    pub(super) fn spawn(
+        &self,
+        name: &'static str,
+        listen: &str,
+        others: &[Process],
+        arguments: &[&str],
+    ) -> Result<Process> {
         let mut command = if name == "up" { self.bare(&["up"])? } else { self.bare(&["serve", name])? };
         command.args(["--listen", listen]);
         match &self.database {
@@ -69,6 +75,7 @@ impl Ground {
                 }
             }
         }
+        command.args(arguments);
         Process::spawn(name, &mut command, &self.home.join(name))
     }
 
