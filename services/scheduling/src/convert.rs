@@ -6,7 +6,7 @@ use tidemill_policy::{Candidate, Kind, QueueKey};
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::time::{from_micros, to_micros};
 
-use crate::engine::{Ending, Held, Settlement, Waiting};
+use crate::engine::{Ending, Held, Settlement, Settling, Waiting};
 
 /// A waiting task.
 pub(crate) fn waiting(task: store::WaitingTask) -> Option<Waiting> {
@@ -31,7 +31,7 @@ pub(crate) fn held(running: store::RunningTask) -> Option<Held> {
         until: time(running.expires_at.as_ref()),
         attempt: running.attempt,
         max_attempts: running.max_attempts,
-        settling: false,
+        settling: Settling::No,
     })
 }
 

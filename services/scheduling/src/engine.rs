@@ -23,7 +23,7 @@ use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::scheduling::v1::{Credits, Drain, Results};
 use tidemill_proto::types::v1::{Completion, Lease};
 
-pub(crate) use held::Held;
+pub(crate) use held::{Held, Settling};
 pub(crate) use session::Session;
 pub(crate) use settle::{Ending, Settlement};
 
@@ -78,8 +78,8 @@ pub(crate) enum Event {
     Credits { session: SessionId, credits: Credits },
     /// A worker sent results.
     Results { session: SessionId, results: Results },
-    /// A worker is alive.
-    Heartbeat { session: SessionId },
+    /// A worker is alive and runs these.
+    Heartbeat { session: SessionId, tasks: Vec<Id> },
     /// A worker's stream ended.
     Left { session: SessionId },
     /// The store made these leases of those that were asked for.
@@ -213,7 +213,7 @@ impl Engine {
             Event::Joined { session, worker, kinds } => self.on_joined(session, worker, kinds, &mut effects),
             Event::Credits { session, credits } => self.on_credits(session, &credits),
             Event::Results { session, results } => self.on_results(session, results, now, &mut effects),
-            Event::Heartbeat { session } => self.on_heartbeat(session, now, &mut effects),
+            Event::Heartbeat { session, tasks } => self.on_heartbeat(session, &tasks, now, &mut effects),
             Event::Left { session } => self.on_left(session, &mut effects),
             Event::Leased { session, grants, leases, until } => {
                 self.on_leased(session, grants, leases, until, &mut effects);

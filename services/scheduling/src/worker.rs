@@ -98,7 +98,10 @@ async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<Work
         match request.message {
             Some(Heard::Credits(credits)) => handle.tell(Event::Credits { session, credits }),
             Some(Heard::Results(results)) => handle.tell(Event::Results { session, results }),
-            Some(Heard::Heartbeat(_)) => handle.tell(Event::Heartbeat { session }),
+            Some(Heard::Heartbeat(beat)) => {
+                let tasks = beat.task_ids.iter().filter_map(|task| task.parse().ok()).collect();
+                handle.tell(Event::Heartbeat { session, tasks });
+            }
             Some(Heard::Hello(_)) | None => {
                 debug!(session, "a message without a meaning here was passed over")
             }

@@ -73,7 +73,7 @@ pub(crate) async fn work(
                 None => return Ok(End::Closed),
             },
             ended = session.slots.next() => session.report(ended).await?,
-            _ = beats.tick() => send(&session.say, Say::Heartbeat(Heartbeat {})).await?,
+            _ = beats.tick() => session.beat().await?,
             () = stop.cancelled(), if !session.draining => {
                 info!(worker = worker.name, running = session.slots.len(), "draining");
                 session.draining = true;
@@ -138,6 +138,11 @@ impl Session<'_> {
             Hear::Drain(_) => self.draining = true,
         }
         Ok(())
+    }
+
+    /// Keeps the leases of what runs.
+    async fn beat(&self) -> Result<(), Status> {
+        send(&self.say, Say::Heartbeat(Heartbeat { task_ids: self.slots.tasks() })).await
     }
 
     /// Sends what has ended, all of it in one message, and asks for as many tasks again.

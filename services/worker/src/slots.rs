@@ -40,6 +40,11 @@ impl Slots {
         self.running.len()
     }
 
+    /// The tasks of the attempts that run, or have ended and are not yet reported.
+    pub(crate) fn tasks(&self) -> Vec<String> {
+        self.held.values().map(|held| held.task.clone()).collect()
+    }
+
     /// Starts an attempt. A lease without a task or of a kind that was never asked for fails at once.
     pub(crate) fn start(&mut self, lease: Lease, handlers: &HashMap<String, Arc<dyn Handler>>) {
         let Some(mut task) = lease.task else { return };

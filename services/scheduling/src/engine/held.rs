@@ -18,8 +18,19 @@ pub(crate) struct Held {
     pub(crate) until: Timestamp,
     pub(crate) attempt: i32,
     pub(crate) max_attempts: i32,
-    /// Its end is being told to the store.
-    pub(crate) settling: bool,
+    pub(crate) settling: Settling,
+}
+
+/// What of a lease's end is being told to the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Settling {
+    /// Nothing.
+    #[default]
+    No,
+    /// That its time is over: a result may still overtake that, and the store decides which was first.
+    Expiry,
+    /// A result, or that it is given back.
+    End,
 }
 
 /// The most leases of one request to the store.
@@ -75,14 +86,22 @@ impl Engine {
     pub(super) fn on_release_failed(&mut self, leases: &[(Id, Id)]) {
         for (task, token) in leases {
             if let Some(held) = self.held.get_mut(task).filter(|held| held.token == *token) {
-                held.settling = false;
+                held.settling = Settling::No;
             }
         }
     }
 
-    pub(super) fn on_heartbeat(&mut self, session: SessionId, now: Timestamp, effects: &mut Vec<Effect>) {
-        let held = self.held.values().filter(|held| held.session == Some(session) && !held.settling);
-        let leases: Vec<_> = held.map(|held| (held.candidate.id, held.token)).collect();
+    /// What the worker does not name it does not run: such a lease ends by itself.
+    pub(super) fn on_heartbeat(
+        &mut self,
+        session: SessionId,
+        tasks: &[Id],
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let held = tasks.iter().filter_map(|task| self.held.get(task));
+        let alive = held.filter(|held| held.session == Some(session) && held.settling == Settling::No);
+        let leases: Vec<_> = alive.map(|held| (held.candidate.id, held.token)).collect();
         let until = now + self.config.lease();
         effects.extend(leases.chunks(REQUEST).map(|leases| Effect::Renew { leases: leases.to_vec(), until }));
     }
@@ -99,7 +118,9 @@ impl Engine {
                 Some(held) if held.token == *token && !lost.contains(task) => {
                     held.until = held.until.max(until);
                 }
-                Some(held) if held.token == *token && !held.settling => self.on_cancelled(*task, effects),
+                Some(held) if held.token == *token && held.settling == Settling::No => {
+                    self.on_cancelled(*task, effects);
+                }
                 _ => {}
             }
         }

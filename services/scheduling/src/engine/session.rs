@@ -7,7 +7,7 @@ use tidemill_proto::scheduling::v1::{Cancel, Credits, Drain, Leases, Welcome};
 use tidemill_proto::time::duration;
 use tidemill_proto::types::v1::Lease;
 
-use super::{Effect, Ending, Engine, Grant, Held, SessionId};
+use super::{Effect, Ending, Engine, Grant, Held, SessionId, Settling};
 
 /// The most tasks that one worker is given at once, so that several share what there is.
 const BATCH: u32 = 256;
@@ -108,7 +108,7 @@ impl Engine {
                 orphans.push((id, token));
             }
             let session = here.then_some(session);
-            let settling = !here;
+            let settling = if here { Settling::No } else { Settling::End };
             let held = Held { candidate, token, worker, session, until, attempt, max_attempts, settling };
             self.held.insert(id, held);
         }
@@ -140,7 +140,8 @@ impl Engine {
         let mut leases = Vec::new();
         for held in self.held.values_mut().filter(|held| held.session == Some(session)) {
             held.session = None;
-            if !std::mem::replace(&mut held.settling, true) {
+            if held.settling == Settling::No {
+                held.settling = Settling::End;
                 leases.push((held.candidate.id, held.token));
             }
         }

@@ -9,7 +9,7 @@ use tidemill_proto::scheduling::v1::{Outcome, Outcomes, Results};
 use tidemill_proto::time::to_micros;
 use tidemill_proto::types::v1::Completion;
 
-use super::{Effect, Engine, SessionId, Waiting, ids};
+use super::{Effect, Engine, SessionId, Settling, Waiting, ids};
 
 /// The most attempts that ended of one request to the store.
 const REQUEST: usize = 1_000;
@@ -45,7 +45,7 @@ impl Engine {
         let mut endings = Vec::new();
         let mut refused = Vec::new();
         for completion in results.completions {
-            match ids(&completion).filter(|(task, token)| self.begin_settling(*task, *token).is_some()) {
+            match ids(&completion).filter(|(task, token)| self.begin_ending(*task, *token).is_some()) {
                 Some((task, token)) => endings.push((task, token, Ending::Completed(Box::new(completion)))),
                 None => refused.push(completion.task_id),
             }
@@ -54,7 +54,7 @@ impl Engine {
             let lease = failure.task_id.parse::<Id>().ok().zip(failure.token.parse::<Id>().ok());
             let not_before = failure.not_before.as_ref().map(|time| Timestamp::from_micros(to_micros(time)));
             let wait = not_before.map(|moment| moment.since(now));
-            match lease.and_then(|(task, token)| Some((task, token, self.begin_settling(task, token)?))) {
+            match lease.and_then(|(task, token)| Some((task, token, self.begin_ending(task, token)?))) {
                 Some((task, token, attempts)) => {
                     let retry_at = self.retry_at(attempts, failure.retryable, wait, now);
                     let ending = Ending::Failed { error: failure.error, retry_at, only_if_expired: false };
@@ -76,11 +76,11 @@ impl Engine {
 
     /// Leases that ran out are taken back; the attempt counts as failed.
     pub(super) fn expire(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let over = self.held.values().filter(|held| held.until <= now && !held.settling);
+        let over = self.held.values().filter(|held| held.until <= now && held.settling == Settling::No);
         let over: Vec<_> = over.map(|held| (held.candidate.id, held.token, held.worker.clone())).collect();
         let mut endings = Vec::new();
         for (task, token, worker) in over {
-            let Some(attempts) = self.begin_settling(task, token) else { continue };
+            let Some(attempts) = self.begin(Settling::Expiry, task, token) else { continue };
             let error =
                 format!("the lease ended: worker `{worker}` sent neither a result nor a heartbeat in time");
             let retry_at = self.retry_at(attempts, true, None, now);
@@ -123,10 +123,16 @@ impl Engine {
         }
     }
 
-    /// Marks a held task as ending and returns its attempts; none under another token or when it is ending already.
-    fn begin_settling(&mut self, task: Id, token: Id) -> Option<(u32, u32)> {
-        let held = self.held.get_mut(&task).filter(|held| held.token == token && !held.settling)?;
-        held.settling = true;
+    /// Marks a held task as ending with a result and returns its attempts; none under another token, or when a result is
+    /// being told already.
+    fn begin_ending(&mut self, task: Id, token: Id) -> Option<(u32, u32)> {
+        self.begin(Settling::End, task, token)
+    }
+
+    fn begin(&mut self, settling: Settling, task: Id, token: Id) -> Option<(u32, u32)> {
+        let held = self.held.get_mut(&task);
+        let held = held.filter(|held| held.token == token && held.settling != Settling::End)?;
+        held.settling = settling;
         let count = |number: i32| u32::try_from(number).unwrap_or(0);
         Some((count(held.attempt), count(held.max_attempts)))
     }
@@ -189,7 +195,10 @@ impl Engine {
     /// whether it is lost; without one it is taken back at a later try. False if no worker has it.
     fn keep(&mut self, task: Id, token: Id, now: Timestamp) -> bool {
         let Some(held) = self.held.get_mut(&task).filter(|held| held.token == token) else { return false };
-        held.settling = false;
+        if held.settling == Settling::End {
+            return true;
+        }
+        held.settling = Settling::No;
         held.until = held.until.max(now + RECHECK);
         held.session.is_some_and(|session| self.sessions.contains_key(&session))
     }
@@ -198,7 +207,7 @@ impl Engine {
     pub(super) fn on_settle_failed(&mut self, settlement: Settlement, effects: &mut Vec<Effect>) {
         for (task, token, _) in &settlement.endings {
             if let Some(held) = self.held.get_mut(task).filter(|held| held.token == *token) {
-                held.settling = false;
+                held.settling = Settling::No;
                 // Nobody renews it any more: its worker has forgotten it.
                 held.session = None;
             }

@@ -16,7 +16,7 @@ fn refills(effects: &[Effect]) -> Vec<i64> {
 
 fn held(grant: &Grant) -> Held {
     let (candidate, token, until) = (grant.candidate.clone(), grant.token, secs(10));
-    let (attempt, max_attempts, settling, session) = (1, 2, false, None);
+    let (attempt, max_attempts, settling, session) = (1, 2, Settling::No, None);
     Held { candidate, token, worker: "w".into(), session, until, attempt, max_attempts, settling }
 }
 
@@ -35,20 +35,52 @@ fn a_lease_that_the_store_sees_go_on_is_kept_and_its_result_counts() {
     let effects = engine.handle(Event::Settled { settlement: told, accepted: vec![false] }, secs(11));
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Say { .. })), "{effects:?}");
     let lease = (grant.candidate.id, grant.token);
-    assert_eq!(renewed(&engine.handle(Event::Heartbeat { session: 1 }, secs(11))), [lease]);
+    assert_eq!(renewed(&engine.handle(beat(&grant), secs(11))), [lease]);
     assert!(settlement(&engine.handle(failed(&grant, grant.token), secs(11))).is_some());
 }
 
 #[test]
-fn a_kept_lease_without_a_heartbeat_is_taken_back_at_the_next_try() {
+fn a_result_overtakes_the_end_of_its_lease_and_the_store_says_which_was_first() {
+    for is_expired in [false, true] {
+        let (mut engine, grant) = holding();
+        let over = settlement(&engine.handle(Event::Tick, secs(11))).unwrap();
+        let result = settlement(&engine.handle(failed(&grant, grant.token), secs(11))).unwrap();
+        assert!(settlement(&engine.handle(failed(&grant, grant.token), secs(11))).is_none(), "once");
+        let _ = engine.handle(Event::Settled { settlement: over, accepted: vec![is_expired] }, secs(11));
+        assert!(settlement(&engine.handle(Event::Tick, secs(13))).is_none(), "its end is being told");
+        let settled = Event::Settled { settlement: result, accepted: vec![!is_expired] };
+        let effects = engine.handle(settled, secs(13));
+        let told = effects.iter().find_map(|effect| match effect {
+            Effect::Say { message: Say::Outcomes(outcomes), .. } => Some(outcomes.outcomes[0].accepted),
+            _ => None,
+        });
+        assert_eq!(told, Some(!is_expired));
+        let _ = engine.handle(Event::Tick, secs(60));
+        let effects = engine.handle(Event::Credits { session: 1, credits: Credits { count: 2 } }, secs(60));
+        assert_eq!(asked(&effects).len(), 1, "it waits again, once");
+        assert!(engine.held.is_empty());
+    }
+}
+
+#[test]
+fn a_worker_that_leaves_while_the_end_of_its_lease_is_told_leaves_nothing_behind() {
     let (mut engine, _) = holding();
+    let over = settlement(&engine.handle(Event::Tick, secs(11))).unwrap();
+    let _ = engine.handle(Event::Left { session: 1 }, secs(11));
+    let _ = engine.handle(Event::Settled { settlement: over, accepted: vec![false] }, secs(11));
+    assert!(engine.held.is_empty());
+}
+
+#[test]
+fn a_kept_lease_without_a_heartbeat_is_taken_back_at_the_next_try() {
+    let (mut engine, grant) = holding();
     let told = settlement(&engine.handle(Event::Tick, secs(11))).unwrap();
     let _ = engine.handle(Event::Settled { settlement: told, accepted: vec![false] }, secs(11));
     assert!(settlement(&engine.handle(Event::Tick, secs(11))).is_none(), "not at once");
     let told = settlement(&engine.handle(Event::Tick, secs(12))).unwrap();
     let effects = engine.handle(Event::Settled { settlement: told, accepted: vec![true] }, secs(12));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Say { message: Say::Cancel(_), .. })));
-    assert!(engine.handle(Event::Heartbeat { session: 1 }, secs(12)).is_empty());
+    assert!(engine.handle(beat(&grant), secs(12)).is_empty());
 }
 
 #[test]
@@ -89,7 +121,7 @@ fn the_end_of_an_old_attempt_does_not_end_a_newer_one() {
     ] {
         let _ = engine.handle(event, START);
         let lease = (newer.candidate.id, newer.token);
-        assert_eq!(renewed(&engine.handle(Event::Heartbeat { session: 1 }, START)), [lease]);
+        assert_eq!(renewed(&engine.handle(beat(&grant), START)), [lease]);
     }
 }
 
@@ -206,7 +238,8 @@ fn more_leases_than_one_request_takes_are_renewed_in_parts() {
         effects = engine.handle(Event::Leased { session: 1, grants, leases, until: secs(10) }, START);
     }
     // The window holds 1,024; one request takes 1,000.
-    let beat = engine.handle(Event::Heartbeat { session: 1 }, START);
+    let tasks = engine.held.keys().copied().collect();
+    let beat = engine.handle(Event::Heartbeat { session: 1, tasks }, START);
     let sizes: Vec<_> = beat.iter().map(|effect| renewed(std::slice::from_ref(effect)).len()).collect();
     assert_eq!((sizes.len(), sizes.iter().sum::<usize>()), (2, leased));
     assert!(sizes.iter().all(|size| *size <= 1_000));
