@@ -68,6 +68,11 @@ pub(crate) enum Error {
     /// The service's answer is not framed as it should be.
     #[error("{0}")]
     Frame(#[from] FrameError),
+    /// A stream that would outlast this gateway.
+    #[error(
+        "this gateway is stopping: what was acknowledged is stored; send the rest again, it goes on from there"
+    )]
+    Stopping,
     /// A defect of ours.
     #[error("the gateway met a defect of its own: {0}")]
     Defect(String),
@@ -91,6 +96,7 @@ impl Error {
             Self::Credential(_) => ErrorKind::Unauthenticated,
             Self::OperatorsOnly { .. } | Self::Foreign(_) => ErrorKind::Denied,
             Self::Late(_) => ErrorKind::Timeout,
+            Self::Stopping => ErrorKind::Unavailable,
             Self::Service(status) => {
                 ErrorKind::from_grpc_code(u16::try_from(i32::from(status.code())).unwrap_or(13))
             }

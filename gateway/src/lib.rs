@@ -15,6 +15,7 @@ mod access;
 mod answer;
 mod auth;
 mod config;
+mod drain;
 mod endpoint;
 mod error;
 mod fields;
@@ -49,6 +50,7 @@ use tidemill_chassis::{Switchboard, Wire};
 use tidemill_kernel::tenant::ParseTenantNameError;
 use tidemill_kernel::{Clock, ErrorKind};
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
+use tokio_util::sync::CancellationToken;
 
 pub use config::{Auth, Config};
 pub use router::RouteConflict;
@@ -65,6 +67,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Gives new traces their ids.
     pub rng: StdRng,
+    /// Cancelled when the gateway is to stop.
+    pub stop: CancellationToken,
 }
 
 impl fmt::Debug for Deps {
@@ -113,6 +117,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Gateway, BuildError> {
         welcome: welcome::text(tidemill_proto::ROUTES),
         openapi: openapi::text(tidemill_proto::ROUTES, &pool)?,
         clock: deps.clock,
+        drain: drain::Drain::new(&pool, deps.stop),
         catalogue,
         config,
     }))

@@ -131,7 +131,8 @@ async fn stream(
         media::check_body(request.headers(), true)?;
         let params = matched.params(&request)?;
         let (limit, endpoint) = (shared.config.line_limit, Arc::clone(&matched.endpoint));
-        Upload { body: request.into_body(), endpoint, params, limit, fault: Arc::clone(&fault) }.into_frames()
+        let (body, over) = (request.into_body(), shared.drain.over());
+        Upload { body, endpoint, params, limit, fault: Arc::clone(&fault), over }.into_frames()
     } else {
         answer::one_frame(&single(shared, &matched, request).await?)
     };

@@ -23,6 +23,7 @@ use tracing::{Instrument, info_span};
 use crate::access::Catalogue;
 use crate::auth::{Authenticator, Caller};
 use crate::config::{Auth, Config};
+use crate::drain::Drain;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::router::Router;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) catalogue: Catalogue,
     pub(crate) authenticator: Authenticator,
     pub(crate) traces: Traces,
+    pub(crate) drain: Drain,
     /// The answer to `GET /`.
     pub(crate) welcome: Bytes,
     /// The answer to `GET /openapi.json`.
@@ -126,7 +128,9 @@ async fn guarded(
 ) -> Response<Body> {
     let answer = async {
         if is_grpc {
-            return passthrough::forward(shared, request, trace_parent).await;
+            let is_endless = shared.drain.is_endless(request.uri().path());
+            let answer = passthrough::forward(shared, request, trace_parent);
+            return if is_endless { shared.drain.bound(answer).await } else { answer.await };
         }
         rest::answer(shared, request, trace_parent).await.unwrap_or_else(status::response)
     };

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use futures::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -21,7 +22,6 @@ use crate::stream::Fault;
 use crate::transcode;
 
 /// Lines on their way in.
-#[derive(Debug)]
 pub(crate) struct Upload {
     pub(crate) body: Body,
     pub(crate) endpoint: Arc<Endpoint>,
@@ -31,6 +31,8 @@ pub(crate) struct Upload {
     pub(crate) limit: usize,
     /// Where the fault of the first wrong line goes.
     pub(crate) fault: Fault,
+    /// When the stream is to end, however much is to come.
+    pub(crate) over: BoxFuture<'static, ()>,
 }
 
 impl Upload {
@@ -52,7 +54,15 @@ impl Upload {
             if !frames.is_empty() || *ended {
                 break;
             }
-            match self.body.frame().await {
+            let frame = tokio::select! {
+                frame = self.body.frame() => frame,
+                () = &mut self.over => {
+                    *ended = true;
+                    let _ = self.fault.set(Error::Stopping);
+                    continue;
+                }
+            };
+            match frame {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         lines.push(&data);
@@ -138,6 +148,7 @@ mod tests {
             params: Map::new(),
             limit: 100,
             fault: Fault::default(),
+            over: Box::pin(std::future::pending()),
         };
         let (mut frames, mut decoder, mut titles) = (upload.into_frames(), Decoder::new(100), Vec::new());
         let mut well = true;

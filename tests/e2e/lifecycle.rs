@@ -1,9 +1,13 @@
 //! Starting, being killed, stopping.
 
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tidemill_tests::harness::mesh::{Ground, Mesh, Wiring};
+use tidemill_tests::harness::poll;
 use tidemill_tests::in_both_wirings;
 
 in_both_wirings!(
@@ -53,5 +57,26 @@ async fn without_consul_and_postgresql_a_list_and_a_folder_do() -> Result<()> {
     let counts = mesh.until_analysed().await?;
     ensure!((counts.documents, counts.matches) == (1, 1), "{counts:?}");
     mesh.stop()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_alone_does_not_wait_for_a_push_that_waits() -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let mut mesh = Mesh::start(Wiring::ManyProcesses, home.path()).await?;
+    let mut push = mesh.command(&["push", "--json", "-"])?;
+    let mut push = push.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut input = push.stdin.take().context("no input")?;
+    (0..300).try_for_each(|number| writeln!(input, "{{\"body\":\"mill number {number}\"}}"))?;
+    let stored = || async { mesh.counts().ok().filter(|counts| counts.documents == 300) };
+    poll::until("the documents are stored", Duration::from_secs(30), stored).await?;
+    let begun = Instant::now();
+    mesh.stop_one(mesh.index("gateway")?)?;
+    // The grace of a server's connections is ten seconds.
+    ensure!(begun.elapsed() < Duration::from_secs(8), "it waited {:?}", begun.elapsed());
+    drop(input);
+    let told = push.wait_with_output()?;
+    let said = String::from_utf8_lossy(&told.stderr);
+    ensure!(told.status.code() == Some(3) && said.contains("this gateway is stopping"), "{said}");
     Ok(())
 }

@@ -82,11 +82,12 @@ impl Mesh {
                 .chain(other),
         );
         let keys = TenantStoreServiceClient::new(wire);
-        let deps = Deps { switchboard, keys, clock: Arc::new(SystemClock), rng: StdRng::seed_from_u64(7) };
+        let stop = CancellationToken::new();
+        let (clock, rng) = (Arc::new(SystemClock), StdRng::seed_from_u64(7));
+        let deps = Deps { switchboard, keys, clock, rng, stop: stop.clone() };
         let gateway = build(config, deps).unwrap();
         let listener = server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
         tokio::spawn(server::serve(listener, gateway, stop.clone()));
         Self { address, client: Client::new(), fakes, _stop: stop.drop_guard() }
     }

@@ -28,6 +28,7 @@ use tidemill_gateway::{Auth, Gateway};
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::ensure_default_tenant;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -111,7 +112,7 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let shutdown = Shutdown::default();
     let (mut serving, connections) = (Vec::new(), ground.config.connections);
     if let Some(listener) = ports.gateway {
-        let (service, health) = gateway_over(&ground, &wires).await?;
+        let (service, health) = gateway_over(&ground, &wires, shutdown.soft()).await?;
         serving.push(health);
         let transport = Transport { certificates: gateway_certificates, connections };
         shutdown.spawn(server::serve_over(listener, transport, service, shutdown.soft()));
@@ -229,10 +230,11 @@ async fn switchboard(
 }
 
 /// The gateway over the services of all parts.
-async fn gateway_over(ground: &Ground, wires: &Wires) -> Result<(Gateway, Serving)> {
+async fn gateway_over(ground: &Ground, wires: &Wires, stop: CancellationToken) -> Result<(Gateway, Serving)> {
     let (switchboard, serving) = switchboard(PARTS.iter().map(|row| row.name), wires).await?;
     let keys = TenantStoreServiceClient::new(Needs::met(&["storage"], wires).wire("storage"));
-    let deps = tidemill_gateway::Deps { switchboard, keys, clock: ground.clock.clone(), rng: seeded_rng() };
+    let (clock, rng) = (ground.clock.clone(), seeded_rng());
+    let deps = tidemill_gateway::Deps { switchboard, keys, clock, rng, stop };
     Ok((tidemill_gateway::build(ground.config.gateway.clone(), deps)?, serving))
 }
 
