@@ -13,6 +13,7 @@ use moka::Expiry;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use tidemill_chassis::context::TENANT;
+use tidemill_chassis::telemetry::metrics::CacheFigures;
 use tidemill_chassis::{Context, Wire};
 use tidemill_kernel::{Clock, TenantName, Timestamp};
 use tidemill_proto::storage::v1::ResolveKeyRequest;
@@ -49,6 +50,7 @@ pub(crate) struct Authenticator {
     keys: TenantStoreServiceClient<Wire>,
     /// Callers by the hash of their key; none for keys that nobody has.
     known: Cache<[u8; 32], Option<Caller>>,
+    figures: CacheFigures,
 }
 
 /// How long a caller is believed.
@@ -74,6 +76,7 @@ impl Authenticator {
             default_tenant: config.default_tenant.parse().map_err(BuildError::DefaultTenant)?,
             keys,
             known: Cache::builder().max_capacity(REMEMBERED).expire_after(lifetimes).build(),
+            figures: CacheFigures::of("keys"),
         })
     }
 
@@ -106,7 +109,7 @@ impl Authenticator {
     /// Who holds this key.
     async fn holder(&self, key: &[u8], clock: &dyn Clock, trace_parent: &str) -> Result<Caller, Error> {
         let hash: [u8; 32] = Sha256::digest(key).into();
-        let caller = self.known.try_get_with(hash, async {
+        let caller = self.known.entry(hash).or_try_insert_with(async {
             let context = Context {
                 deadline: Some(clock.now() + PATIENCE),
                 trace_parent: Some(trace_parent.to_owned()),
@@ -116,8 +119,12 @@ impl Authenticator {
             context.write(request.metadata_mut(), clock.now());
             resolve(self.keys.clone(), request).await
         });
-        let caller = caller.await.map_err(|status: Arc<Status>| Error::from(Status::clone(&status)))?;
-        caller.ok_or(Error::Credential("nobody has this API key: check it, or ask an operator for a new one"))
+        let caller = caller.await.inspect_err(|_| self.figures.asked(false));
+        let caller = caller.map_err(|status: Arc<Status>| Error::from(Status::clone(&status)))?;
+        self.figures.asked(!caller.is_fresh());
+        caller
+            .into_value()
+            .ok_or(Error::Credential("nobody has this API key: check it, or ask an operator for a new one"))
     }
 }
 

@@ -23,6 +23,7 @@ mod frame;
 mod json;
 mod lines;
 mod media;
+mod metrics;
 mod openapi;
 mod origin;
 mod page;
@@ -118,6 +119,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Gateway, BuildError> {
         openapi: openapi::text(tidemill_proto::ROUTES, &pool)?,
         clock: deps.clock,
         drain: drain::Drain::new(&pool, deps.stop),
+        figures: metrics::Figures::new(),
         catalogue,
         config,
     }))

@@ -31,6 +31,17 @@ impl Page {
         })
     }
 
+    /// Its path.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Root => "/",
+            Self::Health => "/healthz",
+            Self::Ready => "/readyz",
+            Self::OpenApi => "/openapi.json",
+            Self::Metrics => "/metrics",
+        }
+    }
+
     /// Whether probes ask for it, which reach a process by whatever name it has.
     pub(crate) fn is_probe(self) -> bool {
         matches!(self, Self::Health | Self::Ready)

@@ -1,7 +1,7 @@
 //! gRPC straight through: headers are checked and the caller's context is set, the bodies pass undecoded both ways.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
-use tidemill_chassis::context::{OPERATOR, TENANT, TRACE_PARENT};
+use tidemill_chassis::context::{BAGGAGE, OPERATOR, TENANT, TRACE_PARENT};
 use tonic::body::Body;
 use tower::ServiceExt;
 
@@ -9,6 +9,7 @@ use crate::access::Access;
 use crate::auth::{self, API_KEY, Caller};
 use crate::error::Error;
 use crate::service::Shared;
+use crate::trace;
 
 /// Whether this is a gRPC call, in any of its encodings.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -54,13 +55,15 @@ async fn admit(shared: &Shared, request: &mut Request<Body>, trace_parent: &str)
         }
         caller
     };
+    trace::tell_tenant(caller.tenant.as_ref());
     set_context(request.headers_mut(), &caller, trace_parent);
     Ok(())
 }
 
 /// Leaves no credential in the headers, and no context but this.
 fn set_context(headers: &mut HeaderMap, caller: &Caller, trace_parent: &str) {
-    for name in [TENANT, OPERATOR, API_KEY, "authorization", "host"] {
+    let baggage = trace::baggage(headers, caller.tenant.as_ref());
+    for name in [TENANT, OPERATOR, BAGGAGE, API_KEY, "authorization", "host"] {
         headers.remove(name);
     }
     let mut insert = |name: &'static str, value: &str| {
@@ -69,6 +72,9 @@ fn set_context(headers: &mut HeaderMap, caller: &Caller, trace_parent: &str) {
         }
     };
     insert(TRACE_PARENT, trace_parent);
+    if let Some(baggage) = &baggage {
+        insert(BAGGAGE, baggage);
+    }
     if let Some(tenant) = &caller.tenant {
         insert(TENANT, tenant.as_str());
     }
@@ -91,14 +97,21 @@ mod tests {
 
     #[test]
     fn what_the_caller_claims_to_be_is_dropped() {
-        let claimed =
-            [(TENANT, "evil"), (OPERATOR, "true"), ("authorization", "Bearer k"), (API_KEY, "k"), ("a", "b")];
+        let claimed = [
+            (TENANT, "evil"),
+            (OPERATOR, "true"),
+            (BAGGAGE, "x=1,tidemill.tenant=evil"),
+            ("authorization", "Bearer k"),
+            (API_KEY, "k"),
+            ("a", "b"),
+        ];
         let claimed =
             claimed.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let mut headers = HeaderMap::from_iter(claimed);
         set_context(&mut headers, &Caller { tenant: Some("acme".parse().unwrap()), operator: false }, "t");
         let seen: std::collections::BTreeMap<_, _> =
             headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
-        assert_eq!(seen, [("a", "b"), (TENANT, "acme"), (TRACE_PARENT, "t")].into());
+        let baggage = (BAGGAGE, "x=1,tidemill.tenant=acme");
+        assert_eq!(seen, [("a", "b"), baggage, (TENANT, "acme"), (TRACE_PARENT, "t")].into());
     }
 }

@@ -1,6 +1,6 @@
 //! JSON over HTTP: from the route to the answer, in the order in which a request can be refused.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -19,7 +19,7 @@ use crate::router::Found;
 use crate::service::Shared;
 use crate::stream::{Fault, Outgoing};
 use crate::upload::Upload;
-use crate::{media, params, reply, transcode};
+use crate::{media, params, reply, trace, transcode};
 
 /// How many bytes beyond the limit of a body are read to be thrown away.
 const DISCARDED: usize = 16 << 20;
@@ -29,6 +29,7 @@ pub(crate) async fn answer(
     shared: &Shared,
     request: Request<Body>,
     trace_parent: &str,
+    route: &OnceLock<&'static str>,
 ) -> Result<Response<Body>, Error> {
     let is_head = request.method() == Method::HEAD;
     let method = if is_head { Method::GET } else { request.method().clone() };
@@ -37,6 +38,7 @@ pub(crate) async fn answer(
         shared.check_origin(&request)?;
     }
     if let Some(page) = page {
+        let _ = route.set(page.path());
         return if method == Method::GET {
             if page.is_for_operators() && !shared.caller(request.headers(), trace_parent).await?.operator {
                 return Err(Error::OperatorsOnly { service: "this page".to_owned() });
@@ -48,6 +50,7 @@ pub(crate) async fn answer(
     }
     let mut response = match shared.router.find(method.as_str(), request.uri().path()) {
         Found::Route(endpoint, values) => {
+            let _ = route.set(endpoint.route.template);
             let values = values.into_iter().map(str::to_owned).collect();
             let matched = Matched { endpoint: Arc::clone(endpoint), values };
             call(shared, matched, request, trace_parent).await?
@@ -84,7 +87,10 @@ async fn call(
     let endpoint = &matched.endpoint;
     let caller = shared.caller(request.headers(), trace_parent).await?;
     endpoint.access.allow(&caller, endpoint.service)?;
+    trace::tell_tenant(caller.tenant.as_ref());
+    let baggage = trace::baggage(request.headers(), caller.tenant.as_ref());
     let context = Context {
+        baggage,
         tenant: caller.tenant,
         operator: caller.operator,
         deadline: None,

@@ -4,21 +4,22 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context as Poller, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use tidemill_chassis::Switchboard;
 use tidemill_chassis::context::TRACE_PARENT;
 use tidemill_chassis::telemetry::span;
+use tidemill_chassis::tls::Peer;
 use tidemill_kernel::Clock;
 use tonic::body::Body;
 use tower::Service;
 use tracing::field::Empty;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Span, info_span};
 
 use crate::access::Catalogue;
 use crate::auth::{Authenticator, Caller};
@@ -26,9 +27,13 @@ use crate::config::{Auth, Config};
 use crate::drain::Drain;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::metrics::{self, Figures};
 use crate::router::Router;
 use crate::trace::Traces;
 use crate::{origin, passthrough, rest, status};
+
+/// The route of all calls that are passed through; their services tell them apart.
+const GRPC: &str = "grpc";
 
 /// Answers HTTP requests, whether they carry JSON or gRPC. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) authenticator: Authenticator,
     pub(crate) traces: Traces,
     pub(crate) drain: Drain,
+    pub(crate) figures: Figures,
     /// The answer to `GET /`.
     pub(crate) welcome: Bytes,
     /// The answer to `GET /openapi.json`.
@@ -99,40 +105,63 @@ where
 
 /// Answers one request within a span of its own, which goes on what the caller traces.
 async fn answer(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
+    let asked = shared.figures.begin();
     let (given, is_grpc) = (shared.traces.given(request.headers()), passthrough::is_grpc(request.headers()));
+    let (method, is_tls) = (metrics::method(request.method()), request.extensions().get::<Peer>().is_some());
     let span = info_span!(
         "http",
-        otel.name = request.method().as_str(),
+        otel.name = method,
         otel.kind = "server",
         otel.status_code = Empty,
-        http.request.method = request.method().as_str(),
-        url.path = request.uri().path(),
+        error.type = Empty,
+        http.request.method = method,
+        http.route = Empty,
         http.response.status_code = Empty,
+        url.path = request.uri().path(),
+        url.scheme = if is_tls { "https" } else { "http" },
+        tidemill.tenant = Empty,
     );
     let own = span::begin(&span, given.as_deref());
     let trace_parent = own.or(given).unwrap_or_else(|| shared.traces.fresh());
-    let response = guarded(&shared, request, is_grpc, &trace_parent).instrument(span.clone()).await;
-    span.record("http.response.status_code", response.status().as_u16());
-    if response.status().is_server_error() {
-        span.record("otel.status_code", "ERROR");
+    let route = OnceLock::new();
+    let response = guarded(&shared, request, is_grpc, &trace_parent, &route).instrument(span.clone()).await;
+    let (route, status) = (route.get().copied().unwrap_or_default(), response.status());
+    asked.answered(method, route, status);
+    if !span.is_disabled() {
+        tell(&span, method, route, status);
     }
     response
 }
 
-/// The answer; a defect in it is one failed request.
+/// Tells a span how its request went.
+fn tell(span: &Span, method: &str, route: &str, status: StatusCode) {
+    if !route.is_empty() {
+        span::rename(span, format!("{method} {route}"));
+        span.record("http.route", route);
+    }
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("error.type", status.as_str());
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// The answer; a defect in it is one failed request. Which route it took is laid into `route`.
 async fn guarded(
     shared: &Arc<Shared>,
     request: Request<Body>,
     is_grpc: bool,
     trace_parent: &str,
+    route: &OnceLock<&'static str>,
 ) -> Response<Body> {
     let answer = async {
         if is_grpc {
+            let _ = route.set(GRPC);
             let is_endless = shared.drain.is_endless(request.uri().path());
             let answer = passthrough::forward(shared, request, trace_parent);
             return if is_endless { shared.drain.bound(answer).await } else { answer.await };
         }
-        rest::answer(shared, request, trace_parent).await.unwrap_or_else(status::response)
+        rest::answer(shared, request, trace_parent, route).await.unwrap_or_else(status::response)
     };
     let mut response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(trace_parent, "a request made the gateway panic");

@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use http::HeaderMap;
 use rand::RngCore;
 use rand::rngs::StdRng;
-use tidemill_chassis::context::TRACE_PARENT;
+use tidemill_chassis::context::{self, BAGGAGE, TRACE_PARENT};
+use tidemill_kernel::TenantName;
+use tracing::Span;
 
 /// Gives requests their trace.
 #[derive(Debug)]
@@ -30,6 +32,19 @@ impl Traces {
         // All zeros mean "none" in either id.
         let trace = (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())).max(1);
         format!("00-{trace:032x}-{:016x}-01", rng.next_u64().max(1))
+    }
+}
+
+/// The baggage of the request with these headers, for a caller of this tenant.
+pub(crate) fn baggage(headers: &HeaderMap, tenant: Option<&TenantName>) -> Option<String> {
+    let given = headers.get(BAGGAGE).and_then(|value| value.to_str().ok());
+    tenant.map(|tenant| context::baggage(tenant, given))
+}
+
+/// Tells the present span whose request it is.
+pub(crate) fn tell_tenant(tenant: Option<&TenantName>) {
+    if let Some(tenant) = tenant {
+        Span::current().record("tidemill.tenant", tenant.as_str());
     }
 }
 

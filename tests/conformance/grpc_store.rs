@@ -39,6 +39,12 @@ pub(crate) struct GrpcStore {
     keys: tenant::Keys,
 }
 
+impl Store for GrpcStore {
+    fn system(&self) -> &'static str {
+        "grpc"
+    }
+}
+
 impl GrpcStore {
     /// The storage service over this store.
     pub(crate) fn over(store: Arc<dyn Store>) -> Self {

@@ -42,7 +42,13 @@ impl Stage {
         self.post("/v1/documents", &document).await
     }
 
-    async fn post(&self, path: &str, body: &serde_json::Value) -> Result<String> {
+    /// A request that needs no success; the trace that it belongs to.
+    pub(crate) async fn get(&self, path: &str) -> Result<String> {
+        get(&self.client, &format!("{}{path}", self.mesh.url())).await
+    }
+
+    /// Posts, which must succeed; the trace that it belongs to.
+    pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<String> {
         post(&self.client, &format!("{}{path}", self.mesh.url()), body).await
     }
 
@@ -61,6 +67,11 @@ pub(crate) async fn post(client: &reqwest::Client, url: &str, body: &serde_json:
     let (status, trace) = (answer.status(), trace_of(&answer)?);
     ensure!(status.is_success(), "{status}: {}", answer.text().await?);
     Ok(trace)
+}
+
+/// Gets something that need not be there; the trace that it belongs to.
+pub(crate) async fn get(client: &reqwest::Client, url: &str) -> Result<String> {
+    trace_of(&client.get(url).send().await?)
 }
 
 /// The trace that an answer names.

@@ -23,30 +23,53 @@ async fn one_trace(wiring: Wiring, services: &[&str]) -> Result<()> {
     let Some(stage) = Stage::new(wiring, &[]).await? else { return Ok(()) };
     let trace = stage.push(1).await?;
     let spans = stage.told("the whole trace", |seen| whole(seen, &trace)).await?;
-    let roots: Vec<&Span> = spans.iter().filter(|span| span.parent.is_empty()).collect();
-    ensure!(roots.len() == 1, "{roots:#?}");
-    ensure!(roots[0].kind == "SERVER" && roots[0].attributes["http.request.method"] == "POST", "{roots:#?}");
+    let root = is_one_request(&spans)?;
 
     let attempt = spans.iter().find(|span| span.name == "process analyze").context("no attempt")?;
-    ensure!(attempt.kind == "CONSUMER", "{attempt:#?}");
+    has(attempt, "CONSUMER", &[("messaging.system", "tidemill"), ("messaging.destination.name", "analyze")])?;
+    has(attempt, "CONSUMER", &[("messaging.operation.type", "process"), ("tidemill.tenant", "default")])?;
     let above = ancestors(&spans, attempt);
-    ensure!(above.last() == Some(&roots[0]), "{above:#?}");
-    ensure!(above.iter().any(|span| is_call(span, "PushDocument")), "{above:#?}");
+    ensure!(above.last() == Some(&root), "{above:#?}");
+    let push =
+        above.iter().find(|span| is_call(span, "PushDocument")).context("no call above the attempt")?;
+    ensure!(attempt.links == [(trace.clone(), push.id.clone())], "{attempt:#?} is not linked to {push:#?}");
 
     let of =
         |parents: &[&Span], span: &Span| ancestors(&spans, span).iter().any(|above| parents.contains(above));
-    let is_sql = |span: &&Span| span.attributes.contains_key("db.system.name");
-    let appends: Vec<&Span> = spans.iter().filter(|span| is_call(span, "AppendDocuments")).collect();
-    ensure!(
-        wiring == Wiring::ManyProcesses || spans.iter().filter(is_sql).any(|span| of(&appends, span)),
-        "no statement below {appends:#?}"
-    );
+    let append =
+        spans.iter().find(|span| is_call(span, "AppendDocuments")).context("nothing was appended")?;
+    let statement = spans.iter().find(|span| span.name == "append_documents").context("no statement")?;
+    let system = if stage.mesh.ground.database.is_some() { "postgresql" } else { "sqlite" };
+    has(statement, "CLIENT", &[("db.system.name", system), ("db.operation.name", "append_documents")])?;
+    ensure!(of(&[append], statement), "{statement:#?} is not below {append:#?}");
     let fetch =
         spans.iter().find(|span| is_call(span, "GetDocuments")).context("the attempt read nothing")?;
     ensure!(of(&[attempt], fetch), "{fetch:#?} is not below {attempt:#?}");
+    // A call to another process is told by both of its ends.
+    let calls = spans.iter().filter(|span| span.kind == "CLIENT" && span.name.ends_with("/GetDocuments"));
+    let is_parent = |call: &&Span| call.id == fetch.parent;
+    ensure!(calls.filter(is_parent).count() == usize::from(wiring == Wiring::ManyProcesses), "{spans:#?}");
 
     let seen: BTreeSet<&str> = spans.iter().map(|span| span.service.as_str()).collect();
     ensure!(services.iter().all(|name| seen.contains(name)), "{seen:?}");
+    Ok(())
+}
+
+/// The one span that all others are below: that of the request, by HTTP's conventions.
+fn is_one_request(spans: &[Span]) -> Result<&Span> {
+    let roots: Vec<&Span> = spans.iter().filter(|span| span.parent.is_empty()).collect();
+    let [root] = roots[..] else { anyhow::bail!("{roots:#?}") };
+    ensure!(root.name == "POST /v1/documents" && root.status == "UNSET", "{root:#?}");
+    has(root, "SERVER", &[("http.request.method", "POST"), ("http.route", "/v1/documents")])?;
+    has(root, "SERVER", &[("http.response.status_code", "200"), ("url.path", "/v1/documents")])?;
+    has(root, "SERVER", &[("url.scheme", "http"), ("tidemill.tenant", "default")])?;
+    Ok(root)
+}
+
+/// Whether a span has this kind and these attributes.
+fn has(span: &Span, kind: &str, attributes: &[(&str, &str)]) -> Result<()> {
+    let all = attributes.iter().all(|(name, value)| span.attributes.get(*name).is_some_and(|v| v == value));
+    ensure!(span.kind == kind && all, "{span:#?} is not {kind} with {attributes:?}");
     Ok(())
 }
 
@@ -65,7 +88,15 @@ fn ancestors<'a>(spans: &'a [Span], span: &Span) -> Vec<&'a Span> {
     std::iter::successors(above(span), |below| above(below)).collect()
 }
 
-/// Whether this is the span of a service's method of that name.
+/// Whether this is the span of a service's method of that name, told with rpc's conventions.
 fn is_call(span: &Span, method: &str) -> bool {
-    span.kind == "SERVER" && span.name.ends_with(&format!("/{method}"))
+    let is = |name: &str, value: &str| span.attributes.get(name).is_some_and(|given| given == value);
+    span.kind == "SERVER"
+        && is("rpc.system", "grpc")
+        && is("rpc.method", method)
+        && is("rpc.grpc.status_code", "0")
+        && span
+            .attributes
+            .get("rpc.service")
+            .is_some_and(|service| span.name == format!("{service}/{method}"))
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tidemill_chassis::clock::Stopwatch;
 use tidemill_llm::Provider;
 use tidemill_proto::types::v1::Analysis;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use crate::metrics::Figures;
 use crate::recipe::{self, Input, Kind, Output, Recipe, Registry};
 use crate::{Error, Result, convert};
 
@@ -20,13 +22,15 @@ pub(crate) struct Analyst {
     provider: Option<Arc<dyn Provider>>,
     /// One permit for each computation: more at once than there are cores would only slow the runtime's threads.
     cores: Arc<Semaphore>,
+    figures: Figures,
 }
 
 impl Analyst {
     /// The builtin recipes, on this provider.
     pub(crate) fn new(provider: Option<Arc<dyn Provider>>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { registry: Registry::builtin(), provider, cores: Arc::new(Semaphore::new(cores)) }
+        let cores = Arc::new(Semaphore::new(cores));
+        Self { registry: Registry::builtin(), provider, cores, figures: Figures::new() }
     }
 
     /// What there is to run.
@@ -49,11 +53,15 @@ impl Analyst {
     /// Runs the recipe of this reference (`brief` when it is empty). The analysis has no `created_at`.
     pub(crate) async fn run(&self, reference: &str, input: Input) -> Result<Analysis> {
         let recipe = self.recipe(reference)?;
+        let begun = Stopwatch::start();
         let output = match recipe.kind {
-            Kind::Local => self.compute(recipe.clone(), input).await?,
-            Kind::Prompt(_) => recipe::run(recipe, &input, self.provider.as_deref()).await?,
+            Kind::Local => self.compute(recipe.clone(), input).await,
+            Kind::Prompt(_) => {
+                recipe::run(recipe, &input, self.provider.as_deref()).await.map_err(Into::into)
+            }
         };
-        convert::analysis(recipe, output)
+        self.figures.ran(recipe.reference(), begun.elapsed().as_secs_f64(), output.is_ok());
+        convert::analysis(recipe, output?)
     }
 
     /// Runs a local recipe on a thread that may be kept busy. The permit stays with the computation, which goes on

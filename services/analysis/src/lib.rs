@@ -17,6 +17,7 @@ pub mod config;
 pub mod convert;
 pub mod error;
 pub mod handler;
+mod metrics;
 pub mod recipe;
 mod service;
 pub mod text;

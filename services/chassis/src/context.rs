@@ -21,6 +21,8 @@ pub const TENANT: &str = "tidemill-tenant";
 pub const OPERATOR: &str = "tidemill-operator";
 /// Metadata key of the W3C trace context.
 pub const TRACE_PARENT: &str = "traceparent";
+/// Metadata key of the W3C baggage.
+pub const BAGGAGE: &str = "baggage";
 /// Metadata key of the time left, as gRPC writes it.
 pub const TIMEOUT: &str = "grpc-timeout";
 
@@ -35,12 +37,30 @@ pub struct Context {
     pub deadline: Option<Timestamp>,
     /// W3C `traceparent` of the caller's span.
     pub trace_parent: Option<String>,
+    /// W3C `baggage` of the caller: for whoever reads traces, never for a decision.
+    pub baggage: Option<String>,
+}
+
+/// The most baggage that is handed on, in bytes (W3C Baggage, section 3.3.2: at least so much).
+const MOST_BAGGAGE: usize = 8_192;
+/// The most members of it.
+const MOST_MEMBERS: usize = 64;
+/// How the names of members begin that nobody else may set.
+const OWN_BAGGAGE: &str = "tidemill.";
+
+/// The baggage of a call for this tenant: what its caller gave, but for what only Tidemill says, and the tenant.
+pub fn baggage(tenant: &TenantName, given: Option<&str>) -> String {
+    let own = format!("{OWN_BAGGAGE}tenant={tenant}");
+    let given = given.filter(|given| given.len() + own.len() < MOST_BAGGAGE).unwrap_or_default();
+    let members = given.split(',').map(str::trim);
+    let others = members.filter(|member| !member.is_empty() && !member.starts_with(OWN_BAGGAGE));
+    others.take(MOST_MEMBERS - 1).chain([own.as_str()]).collect::<Vec<_>>().join(",")
 }
 
 impl Context {
     /// The context of a call for this tenant.
     pub fn for_tenant(tenant: TenantName) -> Self {
-        Self { tenant: Some(tenant), ..Self::default() }
+        Self { baggage: Some(baggage(&tenant, None)), tenant: Some(tenant), ..Self::default() }
     }
 
     /// Reads the context of an incoming call. A malformed tenant or timeout is an invalid request.
@@ -55,6 +75,7 @@ impl Context {
                 .map_err(|fault| Fault::invalid(TIMEOUT, fault.to_string()))?
                 .map(|left| now + left),
             trace_parent: text(TRACE_PARENT).map(str::to_owned),
+            baggage: text(BAGGAGE).filter(|baggage| baggage.len() <= MOST_BAGGAGE).map(str::to_owned),
         })
     }
 
@@ -106,6 +127,9 @@ impl Context {
         if let Some(trace_parent) = &self.trace_parent {
             insert(TRACE_PARENT, trace_parent);
         }
+        if let Some(baggage) = &self.baggage {
+            insert(BAGGAGE, baggage);
+        }
     }
 }
 
@@ -121,11 +145,23 @@ mod tests {
             operator: true,
             deadline: Some(start + Duration::from_secs(5)),
             trace_parent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+            baggage: Some("tidemill.tenant=acme".into()),
         };
         let mut metadata = MetadataMap::new();
         context.write(&mut metadata, start + Duration::from_secs(2));
         let read = Context::read(&metadata.into_headers(), start + Duration::from_secs(2)).unwrap();
         assert_eq!(read, context);
+    }
+
+    #[test]
+    fn baggage_goes_on_with_the_tenant_that_the_credential_gave() {
+        let tenant: TenantName = "acme".parse().unwrap();
+        assert_eq!(baggage(&tenant, None), "tidemill.tenant=acme");
+        let given = "user=7;p=1 , tidemill.tenant=evil,,tidemill.operator=true,b=%20";
+        assert_eq!(baggage(&tenant, Some(given)), "user=7;p=1,b=%20,tidemill.tenant=acme");
+        let many = vec!["a=1"; 100].join(",");
+        assert_eq!(baggage(&tenant, Some(&many)).split(',').count(), MOST_MEMBERS);
+        assert_eq!(baggage(&tenant, Some(&"a".repeat(9_000))), "tidemill.tenant=acme");
     }
 
     #[test]

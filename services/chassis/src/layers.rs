@@ -32,7 +32,7 @@ pub fn server_stack(name: &'static str, routes: Routes, limits: ServerLimits, me
         // One span a call; faults of ours logged as errors, the caller's mistakes are not.
         .layer(Around(trace::observe))
         // Rate, errors and duration by method; what is refused below counts too.
-        .layer(metrics::MetricsLayer::default())
+        .layer(metrics::MetricsLayer::of_server())
         // An overloaded part says so in microseconds instead of queueing calls that nobody waits for any more.
         .layer(limit::LimitLayer::new(name, limits, methods))
         // The caller's deadline ends the call here too: an in-process call has no transport that would.
@@ -50,6 +50,10 @@ where
     let stack = ServiceBuilder::new()
         // The deadline that the call carries, read once, for everything below.
         .layer(Around(context::enter))
+        // One span a call, which the other side continues.
+        .layer(Around(trace::call))
+        // What the way costs, and how often it fails, as the caller sees it.
+        .layer(metrics::MetricsLayer::of_client())
         // The deadline covers what the transport's own does not: connecting, and the waits between tries.
         .layer(Around(deadline::enforce))
         // One instance that is away or slow is not a failed or slow call where calling twice does no harm.

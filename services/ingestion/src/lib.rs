@@ -23,6 +23,7 @@ pub mod error;
 pub mod feed;
 pub mod folder;
 pub mod matcher;
+mod metrics;
 mod pipeline;
 mod push;
 mod queries;

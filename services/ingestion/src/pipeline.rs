@@ -22,6 +22,7 @@ use crate::Error;
 use crate::convert::encode_document;
 use crate::document::Document;
 use crate::matcher::{DocumentText, Scratch};
+use crate::metrics::Figures;
 use crate::queries::{Queries, QuerySet};
 
 /// How often a batch is matched again because the queries changed meanwhile.
@@ -51,6 +52,7 @@ pub(crate) struct Pipeline {
     queries: Queries,
     content: ContentStoreServiceClient<Wire>,
     workers: WorkerServiceClient<Wire>,
+    figures: Figures,
 }
 
 impl Pipeline {
@@ -60,7 +62,7 @@ impl Pipeline {
         workers: WorkerServiceClient<Wire>,
         tenants: usize,
     ) -> Self {
-        Self { queries: Queries::new(content.clone(), tenants), content, workers }
+        Self { queries: Queries::new(content.clone(), tenants), content, workers, figures: Figures::new() }
     }
 
     /// Stores up to 1,000 documents of the context's tenant with their matches and tasks. What became of each, in their
@@ -105,6 +107,7 @@ impl Pipeline {
                 Err(status) => return Err(status),
             }
         }
+        self.figures.stored(&stored);
         Ok(self.woken(stored))
     }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tidemill_chassis::telemetry::metrics::CacheFigures;
 use tidemill_chassis::{Context, Wire};
 use tidemill_kernel::TenantName;
 use tidemill_proto::storage::v1::LoadQueriesRequest;
@@ -48,17 +49,20 @@ impl QuerySet {
 pub(crate) struct Queries {
     content: ContentStoreServiceClient<Wire>,
     kept: Mutex<Kept>,
+    figures: CacheFigures,
 }
 
 impl Queries {
     /// An empty cache for this many tenants.
     pub(crate) fn new(content: ContentStoreServiceClient<Wire>, tenants: usize) -> Self {
-        Self { content, kept: Mutex::new(Kept { bound: tenants.max(1), ..Kept::default() }) }
+        let kept = Mutex::new(Kept { bound: tenants.max(1), ..Kept::default() });
+        Self { content, kept, figures: CacheFigures::of("queries") }
     }
 
     /// The tenant's queries as last seen; read from the store the first time.
     pub(crate) async fn current(&self, context: &Context) -> Result<Arc<QuerySet>, Status> {
         let kept = self.kept().get(context.tenant()?);
+        self.figures.asked(kept.is_some());
         match kept {
             Some(set) => Ok(set),
             None => self.load(context, -1).await?.ok_or_else(|| {

@@ -13,11 +13,15 @@ use tracing::{debug, info};
 
 use crate::Deps;
 use crate::engine::{Effect, Engine, Event, SessionId};
+use crate::metrics::Figures;
 use crate::perform::Performer;
 use crate::waits::Waits;
 
 /// The pace of the engine's clock.
 const TICK: Duration = Duration::from_millis(50);
+
+/// After so many ticks the figures are told.
+const TICKS: u32 = 20;
 
 /// Where a worker's messages go. Unbounded, and yet bounded: a worker is sent only what it gave credits for.
 pub(crate) type Outbox = mpsc::UnboundedSender<Say>;
@@ -60,6 +64,8 @@ pub(crate) struct Actor {
     outboxes: HashMap<SessionId, Outbox>,
     deps: Deps,
     waits: Waits,
+    figures: Figures,
+    ticks: u32,
 }
 
 impl Actor {
@@ -67,7 +73,16 @@ impl Actor {
         let (sender, inputs) = mpsc::unbounded_channel();
         let handle = Handle(sender);
         let performer = Performer { deps: deps.clone(), handle: handle.clone(), calls: TaskTracker::new() };
-        let actor = Self { engine, inputs, performer, outboxes: HashMap::new(), deps, waits };
+        let actor = Self {
+            engine,
+            inputs,
+            performer,
+            outboxes: HashMap::new(),
+            deps,
+            waits,
+            figures: Figures::new(),
+            ticks: 0,
+        };
         (actor, handle)
     }
 
@@ -86,7 +101,7 @@ impl Actor {
                     Some(input) => self.take(input),
                     None => break,
                 },
-                _ = ticks.tick() => self.step(Event::Tick),
+                _ = ticks.tick() => self.tick(),
                 () = stop.cancelled(), if !draining => {
                     draining = true;
                     self.step(Event::Drain);
@@ -95,6 +110,14 @@ impl Actor {
         }
         // Workers gave back what they held; the store hears of it before the process ends.
         self.performer.finish().await;
+    }
+
+    fn tick(&mut self) {
+        self.step(Event::Tick);
+        if self.ticks == 0 {
+            self.figures.tell(&self.engine.census());
+        }
+        self.ticks = (self.ticks + 1) % TICKS;
     }
 
     fn take(&mut self, input: Input) {
@@ -112,7 +135,11 @@ impl Actor {
             self.outboxes.remove(session);
         }
         if let Event::Leased { leases, .. } = &event {
-            leases.iter().filter_map(|lease| lease.task.as_ref()).for_each(|task| self.waits.note(task));
+            for task in leases.iter().filter_map(|lease| lease.task.as_ref()) {
+                if let Some((priority, wait)) = self.waits.note(task) {
+                    self.figures.waited(priority, wait);
+                }
+            }
         }
         for effect in self.engine.handle(event, self.deps.clock.now()) {
             match effect {

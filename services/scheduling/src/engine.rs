@@ -6,6 +6,7 @@
 //! or a race hides from it comes back: a running task nobody holds by the sweep, a waiting one by the audit.
 
 mod audit;
+mod census;
 mod held;
 mod intake;
 mod session;
@@ -23,6 +24,7 @@ use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::scheduling::v1::{Credits, Drain, Results};
 use tidemill_proto::types::v1::{Completion, Lease};
 
+pub(crate) use census::Census;
 pub(crate) use held::{Held, Settling};
 pub(crate) use session::Session;
 pub(crate) use settle::{Ending, Settlement};
@@ -154,7 +156,10 @@ pub(crate) struct Engine {
     leasing: usize,
     next_sweep: Timestamp,
     next_read: Timestamp,
+    next_count: Timestamp,
     next_audit: Timestamp,
+    /// Waiting tasks by priority that the store had besides those in memory when it was asked last.
+    beyond: [usize; 3],
     draining: bool,
 }
 
@@ -183,7 +188,9 @@ impl Engine {
             leasing: 0,
             next_sweep: Timestamp::default(),
             next_read: Timestamp::default(),
+            next_count: Timestamp::default(),
             next_audit: Timestamp::default(),
+            beyond: [0; 3],
             draining: false,
         })
     }
@@ -199,7 +206,7 @@ impl Engine {
         match event {
             Event::Queues { queues, last_sequence } => self.on_queues(&queues, last_sequence, now),
             Event::Running(running) => self.on_running(running),
-            Event::Audited(queues) => self.on_audited(&queues),
+            Event::Audited(queues) => self.on_audited(&queues, now),
             Event::Wake => self.read_new(&mut effects, now),
             Event::New { tasks, through, more } => self.on_new(tasks, through, more, now, &mut effects),
             Event::NewFailed => self.reading = None,
@@ -254,8 +261,8 @@ impl Engine {
         if now >= self.next_sweep {
             self.sweep(now, effects);
         }
-        if now >= self.next_audit {
-            self.next_audit = now + audit::EVERY;
+        if now >= self.next_count {
+            self.next_count = now + audit::COUNT_EVERY;
             effects.push(Effect::CountWaiting);
         }
     }

@@ -14,6 +14,7 @@ pub mod config;
 mod convert;
 mod engine;
 pub mod error;
+mod metrics;
 mod perform;
 pub mod service;
 mod waits;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::Stream;
+use tidemill_chassis::telemetry::span;
 use tidemill_chassis::{Context, FaultExt, Wire, sleep};
 use tidemill_kernel::{Fault, Id, Priority, TenantName};
 use tidemill_proto::scheduling::v1 as api;
@@ -11,10 +12,11 @@ use tidemill_proto::scheduling::v1::scheduling_service_server::SchedulingService
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::time::{duration, length};
-use tidemill_proto::types::v1::TaskState;
+use tidemill_proto::types::v1::{NewTask, TaskState};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use tracing::{Instrument, info_span};
 
 use crate::actor::Handle;
 use crate::convert;
@@ -107,11 +109,25 @@ impl SchedulingService for Scheduling {
         let context = Context::of(&request);
         let tenant = context.tenant()?.to_string();
         let mut tasks = request.into_inner().tasks;
+        let span = info_span!(
+            "send",
+            otel.name = "send tasks",
+            otel.kind = "producer",
+            messaging.system = "tidemill",
+            messaging.operation.name = "submit",
+            messaging.operation.type = "send",
+            messaging.destination.name = one_kind(&tasks),
+            messaging.batch.message_count = tasks.len(),
+            tidemill.tenant = tenant,
+        );
+        let own = span::begin(&span, context.trace_parent.as_deref());
+        let context = Context { trace_parent: own.or(context.trace_parent), ..context };
         if let Some(trace_parent) = &context.trace_parent {
             tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
         }
         let request = store::AppendTasksRequest { tenant, tasks };
-        let appended = self.tasks.clone().append_tasks(context.request(request)).await?.into_inner().tasks;
+        let appended = self.tasks.clone().append_tasks(context.request(request)).instrument(span).await?;
+        let appended = appended.into_inner().tasks;
         self.handle.tell(Event::Wake);
         let tasks =
             appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });
@@ -192,6 +208,12 @@ impl SchedulingService for Scheduling {
         tokio::spawn(self.clone().watch(context, tenant, every, to));
         Ok(Response::new(Box::pin(ReceiverStream::new(items))))
     }
+}
+
+/// The kind of these tasks, if they are all of one.
+fn one_kind(tasks: &[NewTask]) -> Option<&str> {
+    let first = tasks.first()?.kind.as_str();
+    tasks.iter().all(|task| task.kind == first).then_some(first)
 }
 
 fn id(text: String) -> Result<Id, Status> {

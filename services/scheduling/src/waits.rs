@@ -22,22 +22,22 @@ pub(crate) struct Waits(Arc<Mutex<Noted>>);
 type Noted = HashMap<(TenantName, Priority), Histogram<u32>>;
 
 impl Waits {
-    /// Notes the wait of a task at the start of its first attempt: from when it could run.
-    pub(crate) fn note(&self, task: &Task) {
-        let (Ok(tenant), Some(priority)) = (task.tenant.parse(), Priority::from_number(task.priority)) else {
-            return;
-        };
-        let (Some(created), Some(started)) = (&task.created_at, &task.started_at) else { return };
+    /// Notes the wait of a task at the start of its first attempt: from when it could run. None for another attempt.
+    pub(crate) fn note(&self, task: &Task) -> Option<(Priority, Duration)> {
+        let tenant = task.tenant.parse().ok()?;
+        let priority = Priority::from_number(task.priority)?;
+        let (created, started) = (task.created_at.as_ref()?, task.started_at.as_ref()?);
         if task.attempt != 1 {
-            return;
+            return None;
         }
         let ready = task.run_at.as_ref().map_or(0, to_micros).max(to_micros(created));
         let wait = u64::try_from(to_micros(started).saturating_sub(ready)).unwrap_or(0).max(1);
+        let told = Some((priority, Duration::from_micros(wait)));
         let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = waits.len() >= MOST;
         let key = (tenant, priority);
         if full && !waits.contains_key(&key) {
-            return;
+            return told;
         }
         if let Ok(empty) = Histogram::new(2) {
             // The histogram grows to what it is told, so a wait beyond reason is cut to it.
@@ -46,6 +46,7 @@ impl Waits {
                 tracing::debug!(%fault, "a wait was not counted");
             }
         }
+        told
     }
 
     /// Median and 99th percentile, if anything was noted.
@@ -75,8 +76,8 @@ mod tests {
             started_at: Some(from_micros(5_001_000)),
             ..Task::default()
         };
-        waits.note(&task(1));
-        waits.note(&task(2));
+        assert_eq!(waits.note(&task(1)), Some((Priority::Normal, Duration::from_millis(1))));
+        assert_eq!(waits.note(&task(2)), None);
         let tenant = "acme".parse().unwrap();
         let (median, worst) = waits.quantiles(&tenant, Priority::Normal).unwrap();
         assert!((990..=1_010).contains(&median.as_micros()) && worst >= median, "{median:?} {worst:?}");

@@ -16,6 +16,8 @@ pub mod content_store;
 pub mod convert;
 pub mod error;
 pub mod key;
+mod measured;
+mod metrics;
 pub mod result;
 pub mod task_store;
 pub mod tenant;
@@ -34,6 +36,8 @@ use tonic::service::Routes;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use tenant::ensure_default_tenant;
+
+use measured::Measured;
 
 use api::content_store_service_server as content_server;
 use api::result_service_server as result_server;
@@ -79,6 +83,8 @@ impl fmt::Debug for Deps {
 /// The part: five gRPC services, no loops of its own.
 pub fn build(config: Config, deps: Deps) -> Part {
     let limit = config.max_message_bytes;
+    let store = Arc::new(Measured::over(deps.store, config.tenant_labels)) as Arc<dyn Store>;
+    let deps = Deps { store, ..deps };
     let tenants = tenant_server::TenantServiceServer::new(tenant::Tenants(deps.clone()));
     let keys = tenant_store_server::TenantStoreServiceServer::new(tenant_store::Keys(deps.clone()));
     let results = result_server::ResultServiceServer::new(result::Results::new(&config, deps.clone()));

@@ -11,6 +11,7 @@
 pub mod config;
 pub mod error;
 pub mod handler;
+mod metrics;
 mod session;
 mod slots;
 #[cfg(test)]
@@ -51,10 +52,11 @@ impl Worker {
     pub async fn run(self, scheduler: WorkerServiceClient<Wire>, stop: CancellationToken) {
         let backoff = Backoff { cap: LONGEST_PAUSE, ..Backoff::default() };
         let mut rng = seeded_rng();
+        let figures = metrics::Figures::of(self.handlers.keys());
         let mut failures = 0;
         while !stop.is_cancelled() {
             let mut welcomed = false;
-            let outcome = session::work(&self, scheduler.clone(), &stop, &mut welcomed).await;
+            let outcome = session::work(&self, scheduler.clone(), &figures, &stop, &mut welcomed).await;
             if welcomed {
                 failures = 0;
             }

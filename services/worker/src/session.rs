@@ -1,5 +1,6 @@
 //! One `Work` stream from hello to its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_chassis::{Wire, sleep};
@@ -17,6 +18,7 @@ use tonic::Status;
 use tracing::{debug, info, warn};
 
 use crate::Worker;
+use crate::metrics::{Figures, Open};
 use crate::slots::{Outcome, Slots};
 
 /// How a session ended.
@@ -35,6 +37,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(crate) async fn work(
     worker: &Worker,
     mut scheduler: WorkerServiceClient<Wire>,
+    figures: &Arc<Figures>,
     stop: &CancellationToken,
     welcomed: &mut bool,
 ) -> Result<End, Status> {
@@ -49,7 +52,8 @@ pub(crate) async fn work(
         // Nothing was leased yet.
         () = stop.cancelled() => return Ok(End::Drained),
     };
-    let mut session = Session { worker, say, slots: Slots::default(), unanswered: 0, draining: false };
+    let slots = Slots::new(Arc::clone(figures));
+    let mut session = Session { worker, say, slots, unanswered: 0, draining: false, open: None };
     let mut beats = interval(Duration::from_secs(3));
     let mut last_words = None;
     loop {
@@ -113,6 +117,8 @@ struct Session<'a> {
     /// Results that were sent and not yet answered.
     unanswered: usize,
     draining: bool,
+    /// What tells of its slots while the scheduler may fill them.
+    open: Option<Open>,
 }
 
 impl Session<'_> {
@@ -120,6 +126,7 @@ impl Session<'_> {
         match message {
             Hear::Welcome(_) => {
                 if !self.draining {
+                    self.open = Some(self.slots.open(self.worker.config.slots));
                     send(&self.say, Say::Credits(Credits { count: self.worker.config.slots })).await?;
                 }
             }

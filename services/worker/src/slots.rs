@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tidemill_chassis::telemetry::span;
-use tidemill_proto::types::v1::{Completion, Failure, Lease};
+use tidemill_proto::types::v1::{Completion, Failure, Lease, Task};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
-use tracing::{Instrument, info_span};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 use crate::handler::{Attempt, Done, Failed, Handler};
+use crate::metrics::{Figures, Open};
 
 /// The outcome of one attempt, ready to be sent.
 #[derive(Debug)]
@@ -27,14 +29,25 @@ struct Held {
 }
 
 /// The attempts that run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Slots {
+    figures: Arc<Figures>,
     running: JoinSet<Result<Done, Failed>>,
     held: HashMap<Id, Held>,
     by_task: HashMap<String, AbortHandle>,
 }
 
 impl Slots {
+    /// None run yet.
+    pub(crate) fn new(figures: Arc<Figures>) -> Self {
+        Self { figures, running: JoinSet::new(), held: HashMap::new(), by_task: HashMap::new() }
+    }
+
+    /// Tells that so many may run at once.
+    pub(crate) fn open(&self, slots: u32) -> Open {
+        self.figures.open(slots)
+    }
+
     /// How many attempts run.
     pub(crate) fn len(&self) -> usize {
         self.running.len()
@@ -50,24 +63,18 @@ impl Slots {
         let Some(mut task) = lease.task else { return };
         let held = Held { task: task.id.clone(), token: lease.token };
         let handler = handlers.get(&task.kind).cloned();
-        // The attempt belongs to the trace of whoever caused the task, and what it calls belongs to the attempt.
-        let span = info_span!(
-            "task",
-            otel.name = format!("process {}", task.kind),
-            otel.kind = "consumer",
-            messaging.operation.type = "process",
-            messaging.destination.name = task.kind,
-            tidemill.task = task.id,
-            tidemill.tenant = task.tenant,
-        );
-        if let Some(own) = span::begin(&span, Some(&task.trace_parent)) {
-            task.trace_parent = own;
-        }
+        let span = attempt_span(&mut task);
+        let running = self.figures.begin(&task.kind);
         let attempt = async move {
-            match handler {
+            let result = match handler {
                 Some(handler) => handler.run(Attempt { task }).await,
                 None => Err(Failed::for_now(format!("this worker does not run `{}` tasks", task.kind))),
+            };
+            if result.is_err() {
+                Span::current().record("otel.status_code", "ERROR");
             }
+            running.ended(result.is_ok());
+            result
         };
         let handle = self.running.spawn(attempt.instrument(span));
         self.by_task.insert(held.task.clone(), handle.clone());
@@ -125,4 +132,27 @@ impl Slots {
             }),
         })
     }
+}
+
+/// The span of an attempt. It belongs to the trace of whoever caused the task, to whom it is linked too, and what it calls
+/// belongs to the attempt. Attributes follow OpenTelemetry's semantic conventions for messaging.
+fn attempt_span(task: &mut Task) -> Span {
+    let span = info_span!(
+        "task",
+        otel.name = format!("process {}", task.kind),
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        messaging.system = "tidemill",
+        messaging.operation.name = "process",
+        messaging.operation.type = "process",
+        messaging.destination.name = task.kind,
+        messaging.message.id = task.id,
+        tidemill.attempt = task.attempt,
+        tidemill.tenant = task.tenant,
+    );
+    if let Some(own) = span::begin(&span, Some(&task.trace_parent)) {
+        span::link(&span, &task.trace_parent);
+        task.trace_parent = own;
+    }
+    span
 }

@@ -14,6 +14,7 @@
 pub mod config;
 pub mod error;
 pub mod limits;
+mod metrics;
 pub mod openai;
 pub mod pool;
 pub mod provider;

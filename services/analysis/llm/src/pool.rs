@@ -12,6 +12,7 @@ use tidemill_kernel::Clock;
 use tidemill_kernel::breaker::Permit;
 use tracing::warn;
 
+use crate::metrics::Measured;
 use crate::router::{NotNow, ProviderState, order};
 use crate::{Completion, Delta, DeltaStream, Error, Provider, Request};
 
@@ -26,6 +27,7 @@ impl Pool {
     /// A pool of these, most wanted first. One whose key or credit is at fault is left alone for `set_aside`.
     pub fn new(members: Vec<Arc<dyn Provider>>, set_aside: Duration, clock: Arc<dyn Clock>) -> Self {
         let states = Arc::new(Mutex::new(vec![ProviderState::new(set_aside); members.len()]));
+        let members = members.into_iter().map(Measured::over).collect();
         Self { members, states, clock }
     }
 

@@ -20,6 +20,25 @@ pub fn begin(span: &Span, parent: Option<&str>) -> Option<String> {
     own.is_valid().then(|| write(&own))
 }
 
+/// Links the span to the one that this `traceparent` names: what caused it, whether or not it is its parent.
+pub fn link(span: &Span, cause: &str) {
+    if let Some(cause) = read(cause).filter(|_| !span.is_disabled()) {
+        span.add_link(cause);
+    }
+}
+
+/// Gives the span the name that is known only after it began.
+pub fn rename(span: &Span, name: String) {
+    if !span.is_disabled() {
+        span.context().span().update_name(name);
+    }
+}
+
+/// The id of the trace that this `traceparent` names.
+pub fn trace_id(text: &str) -> Option<&str> {
+    read(text).and_then(|_| text.get(3..35))
+}
+
 fn read(text: &str) -> Option<SpanContext> {
     let mut parts = text.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

@@ -13,7 +13,7 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 impl Engine {
     pub(super) fn on_queues(&mut self, queues: &[QueueKey], last_sequence: i64, now: Timestamp) {
         self.read_through = last_sequence;
-        self.next_audit = now + audit::EVERY;
+        (self.next_count, self.next_audit) = (now + audit::COUNT_EVERY, now + audit::EVERY);
         for queue in queues {
             self.policy.mark_truncated(queue, 0);
         }

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::QueryAs;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgPool, Postgres};
 use tidemill_kernel::TenantName;
-use tidemill_store::Result;
+use tidemill_store::{Connections, Result};
 
 use crate::config::PostgresConfig;
 use crate::error::{Server, is_lost};
@@ -162,6 +162,11 @@ impl Database {
 
     pub(crate) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connections(&self) -> Connections {
+        let (open, idle) = (self.pool.size() as usize, self.pool.num_idle());
+        Connections { pool: "primary", idle, used: open.saturating_sub(idle) }
     }
 
     pub(crate) async fn close(&self) {

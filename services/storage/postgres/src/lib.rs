@@ -35,6 +35,7 @@ use std::sync::Arc;
 pub use config::PostgresConfig;
 use database::Database;
 pub use error::Error;
+use tidemill_store::{Connections, Store};
 use writer::Lanes;
 
 /// The store in a database. Cheap calls may come from any number of tasks, and other instances may use the database.
@@ -71,6 +72,16 @@ impl PostgresStore {
     /// How many transactions were committed since it was opened: less than the calls that wrote, when calls met.
     pub fn commits(&self) -> u64 {
         self.database.commits()
+    }
+}
+
+impl Store for PostgresStore {
+    fn system(&self) -> &'static str {
+        "postgresql"
+    }
+
+    fn connections(&self) -> Vec<Connections> {
+        vec![self.database.connections()]
     }
 }
 

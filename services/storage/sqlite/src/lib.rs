@@ -29,6 +29,7 @@ use std::fmt;
 pub use config::{SqliteConfig, Synchronous};
 pub use error::Error;
 use reader::Readers;
+use tidemill_store::{Connections, Store};
 use writer::Writer;
 
 /// The store in a data folder. Cheap calls may come from any number of tasks.
@@ -62,6 +63,16 @@ impl SqliteStore {
     /// when it is more.
     pub async fn set_max_bytes(&self, bytes: Option<u64>) -> tidemill_store::Result<()> {
         self.writer.call(writer::Limit { bytes }).await
+    }
+}
+
+impl Store for SqliteStore {
+    fn system(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn connections(&self) -> Vec<Connections> {
+        vec![self.readers.connections(), self.writer.connections()]
     }
 }
 

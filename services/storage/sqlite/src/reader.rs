@@ -8,8 +8,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool};
 use tidemill_kernel::Page;
 use tidemill_store::page::{self, PAGE_BYTES};
-use tidemill_store::{Error, Result};
-use tracing::{Instrument, Span, info_span};
+use tidemill_store::{Connections, Error, Result};
 
 use crate::error::failed;
 
@@ -28,23 +27,24 @@ impl Readers {
 
     /// All rows of a statement.
     pub(crate) async fn rows<T: DeserializeOwned>(&self, statement: Statement<'_>) -> Result<Vec<T>> {
-        let rows = statement.fetch_all(&self.pool).instrument(span()).await.map_err(failed)?;
+        let rows = statement.fetch_all(&self.pool).await.map_err(failed)?;
         rows.iter().map(json).collect()
     }
 
     /// The first row of a statement.
     pub(crate) async fn row<T: DeserializeOwned>(&self, statement: Statement<'_>) -> Result<Option<T>> {
-        let row = statement.fetch_optional(&self.pool).instrument(span()).await.map_err(failed)?;
+        let row = statement.fetch_optional(&self.pool).await.map_err(failed)?;
         row.as_ref().map(json).transpose()
+    }
+
+    pub(crate) fn connections(&self) -> Connections {
+        let (open, idle) = (self.pool.size() as usize, self.pool.num_idle());
+        Connections { pool: "readers", idle, used: open.saturating_sub(idle) }
     }
 
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-fn span() -> Span {
-    info_span!("sql", otel.name = "read", otel.kind = "client", db.system.name = "sqlite")
 }
 
 /// The rows of a page as they are read: one more than it shows. No more are read than fit, however large they are.

@@ -12,13 +12,12 @@ mod step;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sqlx::{Connection, SqliteConnection};
-use tidemill_store::{Error, Result};
+use tidemill_store::{Connections, Error, Result};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
-use tracing::{Instrument, info_span};
 
 pub(crate) use call::Write;
 use call::{Call, Calls};
@@ -38,27 +37,29 @@ pub(crate) struct Writer {
     sender: Mutex<Option<mpsc::Sender<Box<dyn Calls>>>>,
     task: Mutex<Option<JoinHandle<()>>>,
     commits: Arc<AtomicU64>,
+    busy: Arc<AtomicBool>,
 }
 
 impl Writer {
     /// Starts the writer. It holds the lock until its connection is closed.
     pub(crate) fn start(folder: &Path, connection: SqliteConnection, lock: File) -> Self {
         let (sender, calls) = mpsc::channel(MAX_CALLS);
-        let commits = Arc::new(AtomicU64::new(0));
-        let looped = Loop { connection, memo: Memo::default(), calls, commits: Arc::clone(&commits), lock };
+        let (commits, busy) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let looped = Loop {
+            connection,
+            memo: Memo::default(),
+            calls,
+            commits: Arc::clone(&commits),
+            busy: Arc::clone(&busy),
+            lock,
+        };
         let task = tokio::spawn(looped.run());
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        Self { folder, sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), commits }
+        Self { folder, sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), commits, busy }
     }
 
     /// Runs a step and answers when it is durable.
     pub(crate) async fn call<W: Write>(&self, write: W) -> Result<W::Output> {
-        let step = std::any::type_name::<W>().rsplit("::").next();
-        let span = info_span!("sql", otel.name = step, otel.kind = "client", db.system.name = "sqlite");
-        self.commit(write).instrument(span).await
-    }
-
-    async fn commit<W: Write>(&self, write: W) -> Result<W::Output> {
         let (call, answer) = Call::new(write);
         let sender = self.sender.lock().await.clone().ok_or_else(closed)?;
         sender.send(Box::new(call)).await.map_err(|_| closed())?;
@@ -71,6 +72,11 @@ impl Writer {
 
     pub(crate) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connections(&self) -> Connections {
+        let used = usize::from(self.busy.load(Ordering::Relaxed));
+        Connections { pool: "writer", idle: 1 - used, used }
     }
 
     pub(crate) async fn close(&self) {
@@ -87,6 +93,7 @@ struct Loop {
     memo: Memo,
     calls: mpsc::Receiver<Box<dyn Calls>>,
     commits: Arc<AtomicU64>,
+    busy: Arc<AtomicBool>,
     lock: File,
 }
 
@@ -94,7 +101,9 @@ impl Loop {
     async fn run(mut self) {
         while let Some(first) = self.calls.recv().await {
             let groups = self.gather(first);
+            self.busy.store(true, Ordering::Relaxed);
             self.transact(groups).await;
+            self.busy.store(false, Ordering::Relaxed);
         }
         if let Err(error) = self.connection.close().await {
             tracing::warn!(%error, "the database was not closed cleanly");

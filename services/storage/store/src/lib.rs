@@ -34,6 +34,23 @@ pub use task::TaskStore;
 pub use tenant::TenantStore;
 
 /// Everything that a store does.
-pub trait Store: TenantStore + ContentStore + TaskStore {}
+pub trait Store: TenantStore + ContentStore + TaskStore {
+    /// What is behind it, by the names that OpenTelemetry has for databases (`db.system.name`).
+    fn system(&self) -> &'static str;
 
-impl<T: TenantStore + ContentStore + TaskStore> Store for T {}
+    /// Its connections, by pool; none where it keeps no pools.
+    fn connections(&self) -> Vec<Connections> {
+        Vec::new()
+    }
+}
+
+/// The connections of one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// The pool's name.
+    pub pool: &'static str,
+    /// How many wait for work.
+    pub idle: usize,
+    /// How many work.
+    pub used: usize,
+}

@@ -18,7 +18,7 @@ use tidemill_kernel::{Id, TenantName, Timestamp};
 use crate::content::{Analysis, Document, Query, Source};
 use crate::task::Task;
 use crate::tenant::{Key, Tenant};
-use crate::{Error, Result};
+use crate::{Error, Result, Store};
 
 /// The store in memory.
 #[derive(Debug)]
@@ -35,6 +35,12 @@ impl MemoryStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn system(&self) -> &'static str {
+        "memory"
     }
 }
 

@@ -76,8 +76,9 @@ async fn a_stream_outlives_its_connection_by_the_grace_and_no_longer() {
 
 #[tokio::test]
 async fn how_endpoints_stand_is_among_the_figures() {
-    let _provider =
-        crate::telemetry::metrics::start(opentelemetry_sdk::Resource::builder_empty().build(), None).unwrap();
+    let nobody: Option<opentelemetry_otlp::MetricExporter> = None;
+    let resource = opentelemetry_sdk::Resource::builder_empty().build();
+    let _provider = crate::telemetry::metrics::start(resource, nobody).unwrap();
     let (alive, _guard) = healthy().await;
     let wire = wire("figures", &[alive, dead().await], retrying()).unwrap();
     for _ in 0..50 {

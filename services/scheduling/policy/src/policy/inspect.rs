@@ -31,6 +31,15 @@ impl Policy {
         self.queued == 0
     }
 
+    /// How many candidates of each priority wait in memory, the most urgent first.
+    pub fn queued_by_priority(&self) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for ((lane, _, _), queue) in self.backlog.iter() {
+            counts[usize::from(lane)] += queue.len();
+        }
+        counts
+    }
+
     /// The queues with how many wait in memory in each, by priority.
     pub fn depths(&self) -> impl Iterator<Item = (QueueKey, usize)> {
         self.backlog.iter().filter_map(|(number, queue)| Some((self.key(number)?, queue.len())))

@@ -187,12 +187,44 @@ fn an_audit_reads_a_queue_again_that_falls_short_of_the_stores_count() {
 }
 
 #[test]
-fn the_audit_is_made_every_half_minute() {
+fn the_store_is_asked_every_ten_seconds_and_audited_every_half_minute() {
     let (mut engine, _) = engine(0);
     let _ = engine.handle(Event::Queues { queues: vec![], last_sequence: 0 }, START);
-    let audits =
-        (0..=95).filter(|second| engine.handle(Event::Tick, secs(*second)).contains(&Effect::CountWaiting));
-    assert_eq!(audits.collect::<Vec<_>>(), [30, 60, 90]);
+    let (mut asked, mut audited) = (Vec::new(), Vec::new());
+    let queue = waiting(1).candidate.queue();
+    for second in 0..=65 {
+        if !engine.handle(Event::Tick, secs(second)).contains(&Effect::CountWaiting) {
+            continue;
+        }
+        asked.push(second);
+        let effects = engine.handle(Event::Audited(vec![(queue.clone(), 2)]), secs(second));
+        if let Some(Effect::Refill(refill)) =
+            effects.into_iter().find(|effect| matches!(effect, Effect::Refill(_)))
+        {
+            audited.push(second);
+            let nothing = Event::Refilled { refill, tasks: vec![], through: 0, more: false };
+            let _ = engine.handle(nothing, secs(second));
+        }
+    }
+    assert_eq!((asked, audited), (vec![10, 20, 30, 40, 50, 60], vec![30, 60]));
+}
+
+#[test]
+fn a_census_counts_what_is_in_memory_and_what_the_store_has_besides() {
+    let (mut engine, grant) = holding();
+    let place = census::place(grant.candidate.priority);
+    let later = Waiting { run_at: secs(99), ..waiting(7) };
+    let _ = engine.handle(Event::New { tasks: vec![later, waiting(8)], through: 8, more: false }, START);
+    let mut wanted = Census { workers: 1, ..Census::default() };
+    (wanted.ready[place], wanted.delayed[place], wanted.leased[place]) = (1, 1, 1);
+    assert_eq!(engine.census(), wanted);
+    let queue = grant.candidate.queue();
+    let _ = engine.handle(Event::Audited(vec![(queue.clone(), 1_000)]), START);
+    wanted.ready[place] = 1_000 - 1;
+    assert_eq!(engine.census(), wanted);
+    let _ = engine.handle(Event::Audited(vec![(queue, 2)]), START);
+    wanted.ready[place] = 1;
+    assert_eq!(engine.census(), wanted);
 }
 
 #[test]
