@@ -69,6 +69,8 @@ pub struct Breaker {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ejection {
+    /// At once after this many failed calls in a row, or more where calls of the others fail too; 0: never for that.
+    pub consecutive_failures: u64,
     /// How often, in milliseconds, instances are compared.
     pub interval_ms: u64,
     /// How many calls an instance, and all others together, must have had since to be compared.
@@ -145,11 +147,26 @@ impl Default for Breaker {
 
 impl Default for Ejection {
     fn default() -> Self {
-        let EjectionConfig { interval, minimum_volume, margin, pause, longest_pause, max_share } =
-            EjectionConfig::default();
+        let EjectionConfig {
+            consecutive_failures,
+            interval,
+            minimum_volume,
+            margin,
+            pause,
+            longest_pause,
+            max_share,
+        } = EjectionConfig::default();
         let [interval_ms, pause_ms, longest_pause_ms] =
             [interval, pause, longest_pause].map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        Self { interval_ms, minimum_volume, margin, pause_ms, longest_pause_ms, max_share }
+        Self {
+            consecutive_failures,
+            interval_ms,
+            minimum_volume,
+            margin,
+            pause_ms,
+            longest_pause_ms,
+            max_share,
+        }
     }
 }
 
@@ -176,6 +193,7 @@ impl ClientConfig {
                 probes: breaker.probes,
             },
             ejection: EjectionConfig {
+                consecutive_failures: ejection.consecutive_failures,
                 interval: Duration::from_millis(ejection.interval_ms),
                 minimum_volume: ejection.minimum_volume,
                 margin: ejection.margin,

@@ -255,7 +255,8 @@ impl<K: PartialEq> Endpoints<K> {
 
     /// Takes in how a call ended; nothing, if its endpoint has left.
     pub fn finish(&mut self, pick: Pick, now: Timestamp, ending: Ending) {
-        let Some(endpoint) = self.place(&pick).and_then(|index| self.all.get_mut(index)) else { return };
+        let Some(index) = self.place(&pick) else { return };
+        let endpoint = &mut self.all[index];
         endpoint.pending = endpoint.pending.saturating_sub(1);
         endpoint.record.count(ending);
         let latency = now.since(pick.begun);
@@ -274,6 +275,7 @@ impl<K: PartialEq> Endpoints<K> {
             endpoint.latency = PeakEwma::new(latency, DECAY, now);
             endpoint.since = now;
         }
+        ejection::notice(&self.rules.ejection, &mut self.all, index, now);
     }
 }
 

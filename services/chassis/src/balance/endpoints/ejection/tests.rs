@@ -16,6 +16,11 @@ fn endpoints(count: usize, ejection: EjectionConfig) -> Endpoints<usize> {
     endpoints
 }
 
+/// Without the rule for failures in a row.
+fn compared() -> EjectionConfig {
+    EjectionConfig { consecutive_failures: 0, ..EjectionConfig::default() }
+}
+
 /// An interval of ten calls a second and endpoint, of which those of the bad ones fail in the given share.
 fn interval(
     endpoints: &mut Endpoints<usize>,
@@ -34,7 +39,7 @@ fn interval(
 
 #[test]
 fn one_of_two_that_fails_more_often_is_left_out_for_a_pause_that_grows() {
-    let mut endpoints = endpoints(2, EjectionConfig::default());
+    let mut endpoints = endpoints(2, compared());
     let is_bad = |key: usize, turn: i64| key == 0 && turn % 4 < 2;
     interval(&mut endpoints, 0, 200, is_bad);
     // Reviewed at 10 s: out until 40 s, then in use and bad again; reviewed at 50 s: out until 110 s.
@@ -51,7 +56,7 @@ fn one_of_two_that_fails_more_often_is_left_out_for_a_pause_that_grows() {
 #[test]
 fn no_more_than_the_ceiling_is_out_and_those_over_it_are_used_on() {
     // Three of five are bad, two may be out: the worst two are.
-    let mut endpoints = endpoints(5, EjectionConfig::default());
+    let mut endpoints = endpoints(5, compared());
     let is_bad = |key: usize, turn: i64| turn / 5 % 10 < [9, 8, 7, 0, 0][key];
     interval(&mut endpoints, 0, 1_000, is_bad);
     let spread = interval(&mut endpoints, 10, 1_000, is_bad);
@@ -61,7 +66,7 @@ fn no_more_than_the_ceiling_is_out_and_those_over_it_are_used_on() {
 
 #[test]
 fn the_least_bad_are_used_again_when_others_die() {
-    let mut endpoints = endpoints(4, EjectionConfig::default());
+    let mut endpoints = endpoints(4, compared());
     let is_bad = |key: usize, turn: i64| turn / 4 % 10 < [9, 5, 0, 0][key];
     interval(&mut endpoints, 0, 1_000, is_bad);
     assert_eq!(interval(&mut endpoints, 10, 100, |_, _| false)[..2], [0, 0]);
@@ -75,6 +80,19 @@ fn the_least_bad_are_used_again_when_others_die() {
     let spread = interval(&mut endpoints, 20, 10, |_, _| false);
     assert_eq!(spread[0], 0, "the worst stays out: {spread:?}");
     assert!(spread[1] > 0, "the less bad one is used again: {spread:?}");
+}
+
+#[test]
+fn one_that_falls_silent_is_left_after_a_few_calls_unless_all_do() {
+    for (silent, left) in [(1, true), (4, false)] {
+        let mut endpoints = endpoints(4, EjectionConfig::default());
+        let mut rng = StdRng::seed_from_u64(1);
+        let ending = |key| if key < silent { Ending::TimedOut } else { Ending::Answered };
+        let ways: Vec<usize> = (0..400).map(|now| call(&mut endpoints, now, &mut rng, ending)).collect();
+        let to_first = ways.iter().filter(|&&key| key == 0).count();
+        assert_eq!(to_first, if left { 5 } else { 100 }, "{silent} are silent");
+        assert_eq!(endpoints.standing(at(400)).ejected, usize::from(left));
+    }
 }
 
 #[test]
