@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, TE};
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
+use tidemill_chassis::reads::WRITTEN;
 use tidemill_chassis::{Context, Switchboard};
 use tidemill_kernel::Timestamp;
 use tonic::body::Body;
@@ -21,6 +22,8 @@ pub(crate) struct Answer {
     decoder: Decoder,
     status: Option<Status>,
     ended: bool,
+    /// What a write tells its session.
+    written: Option<HeaderValue>,
 }
 
 /// Calls a service with these frames. A refusal in the answer's head is already an error here.
@@ -46,7 +49,7 @@ pub(crate) async fn call(
 }
 
 impl Answer {
-    fn new(response: Response<Body>) -> Result<Self, Error> {
+    fn new(mut response: Response<Body>) -> Result<Self, Error> {
         let status = Status::from_header_map(response.headers());
         if let Some(status) = status.as_ref().filter(|status| status.code() != Code::Ok) {
             return Err(status.clone().into());
@@ -59,7 +62,13 @@ impl Answer {
         if response.headers().get(encoding).is_some_and(|value| value != "identity") {
             return Err(FrameError::Compressed.into());
         }
-        Ok(Self { body: response.into_body(), decoder: Decoder::new(LIMIT), status, ended: false })
+        let written = response.headers_mut().remove(WRITTEN);
+        Ok(Self { body: response.into_body(), decoder: Decoder::new(LIMIT), status, ended: false, written })
+    }
+
+    /// What the answer's head says was written, for whoever reads behind it.
+    pub(crate) fn take_written(&mut self) -> Option<HeaderValue> {
+        self.written.take()
     }
 
     /// The next message; nothing after the end; an error once when the call failed. May be dropped while it waits.

@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
+use tidemill_chassis::reads::{Reads, WRITTEN};
 use tidemill_chassis::{Context, sleep};
 use tidemill_proto::Body as RouteBody;
 use tonic::body::Body;
@@ -95,6 +96,7 @@ async fn call(
         operator: caller.operator,
         deadline: None,
         trace_parent: Some(trace_parent.to_owned()),
+        reads: reads(request.headers())?,
     };
     let (client_streams, server_streams) = (endpoint.route.client_streaming, endpoint.route.server_streaming);
     if client_streams || server_streams {
@@ -118,9 +120,24 @@ async fn unary(
 ) -> Result<Response<Body>, Error> {
     let endpoint = &*matched.endpoint;
     let message = single(shared, matched, request).await?;
-    let answer = dial(shared, endpoint, context, answer::one_frame(&message)).await?.only().await?;
+    let mut answer = dial(shared, endpoint, context, answer::one_frame(&message)).await?;
+    let written = answer.take_written();
+    let answer = answer.only().await?;
     let json = (endpoint.route.decode)(answer).map_err(|fault| Error::Defect(fault.to_string()))?;
-    Ok(reply::json(StatusCode::OK, json))
+    let mut reply = reply::json(StatusCode::OK, json);
+    if let Some(written) = written {
+        reply.headers_mut().insert(WRITTEN, written);
+    }
+    Ok(reply)
+}
+
+/// How fresh the caller's headers ask its reads to be.
+fn reads(headers: &HeaderMap) -> Result<Reads, Error> {
+    Reads::read(headers).map_err(|fault| {
+        let violation = fault.violations.into_iter().next();
+        let (field, rule) = violation.map(|fault| (fault.field, fault.description)).unwrap_or_default();
+        Error::Parameter { field, rule }
+    })
 }
 
 /// A stream in, out, or both.

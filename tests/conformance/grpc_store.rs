@@ -7,6 +7,7 @@
 
 mod content;
 mod moment;
+mod session;
 mod status;
 mod task;
 mod tenant;
@@ -21,7 +22,7 @@ use tidemill_kernel::{Id, TenantName, Timestamp};
 use tidemill_proto::storage::v1 as api;
 use tidemill_storage::{Config, Deps, build};
 use tidemill_store::task::NewTask;
-use tidemill_store::{Error, Result, Store, TenantStore};
+use tidemill_store::{Error, Freshness, Result, Store, TenantStore};
 use tonic::{Request, Response, Status};
 
 use api::content_store_service_client::ContentStoreServiceClient;
@@ -33,16 +34,10 @@ use api::tenant_store_service_client::TenantStoreServiceClient;
 /// As large as what the service takes in.
 const LARGEST: usize = 64 << 20;
 
-/// The storage service, seen as a store.
+/// The storage service, seen as a store by one session.
 pub(crate) struct GrpcStore {
     wire: Wire,
     keys: tenant::Keys,
-}
-
-impl Store for GrpcStore {
-    fn system(&self) -> &'static str {
-        "grpc"
-    }
 }
 
 impl GrpcStore {
@@ -50,7 +45,7 @@ impl GrpcStore {
     pub(crate) fn over(store: Arc<dyn Store>) -> Self {
         let rng = moment::CallRng(StdRng::seed_from_u64(11));
         let deps = Deps { store, clock: Arc::new(moment::CallClock), rng: Arc::new(Mutex::new(rng)) };
-        let wire = build(Config::default(), deps).wire(ServerLimits::default());
+        let wire = session::Session::over(build(Config::default(), deps).wire(ServerLimits::default()));
         Self { wire, keys: tenant::Keys::default() }
     }
 
@@ -80,6 +75,17 @@ impl GrpcStore {
 
     fn resolver(&self) -> TenantStoreServiceClient<Wire> {
         TenantStoreServiceClient::new(self.wire.clone()).max_decoding_message_size(LARGEST)
+    }
+}
+
+impl Store for GrpcStore {
+    fn system(&self) -> &'static str {
+        "grpc"
+    }
+
+    fn reading(self: Arc<Self>, _: Freshness) -> Arc<dyn Store> {
+        // The session sees everything that it wrote.
+        self
     }
 }
 

@@ -5,9 +5,11 @@
 mod grpc_store;
 mod service;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
 use tidemill_postgres::{PostgresConfig, PostgresStore};
 use tidemill_sqlite::{SqliteConfig, SqliteStore, Synchronous};
@@ -101,4 +103,45 @@ proptest! {
             history::check_history(through_grpc(store), memory(), &steps).await;
         });
     }
+}
+
+/// A primary and its replica, for the cases of one test.
+fn with_a_replica() -> Option<&'static (Server, Server)> {
+    static SERVERS: OnceLock<Option<(Server, Server)>> = OnceLock::new();
+    let start = || {
+        let primary = Server::start("fsync = off").unwrap()?;
+        let replica = primary.replica().unwrap();
+        Some((primary, replica))
+    };
+    SERVERS.get_or_init(start).as_ref()
+}
+
+/// Whether a read of the store came to this server.
+fn has_answered(server: &Server) -> bool {
+    let asked = "SELECT count(*) > 0 FROM pg_stat_activity
+                 WHERE application_name = 'tidemill' AND query LIKE '%FROM %' AND query NOT LIKE '%pg_is_in_recovery%'";
+    server.psql(asked).unwrap() == "t"
+}
+
+#[test]
+fn a_session_on_postgres_with_a_replica_sees_what_the_store_in_memory_shows() {
+    let Some((primary, replica)) = with_a_replica() else { return };
+    let mut answered = false;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(16));
+    for _ in 0..16 {
+        let steps = history::steps().new_tree(&mut runner).unwrap().current();
+        let url = primary.database().unwrap();
+        let database = url.rsplit('/').next().unwrap();
+        let replicas = vec![replica.url(database)];
+        let config =
+            PostgresConfig { url: url.clone(), replicas, replica_check_ms: 5, ..PostgresConfig::default() };
+        runtime.block_on(async {
+            let store = Arc::new(PostgresStore::connect(config).await.unwrap());
+            history::check_history(through_grpc(store.clone()), memory(), &steps).await;
+            answered |= has_answered(replica);
+            store.close().await;
+        });
+    }
+    assert!(answered, "every read went to the primary");
 }

@@ -1,5 +1,5 @@
-//! The context of a call: whose it is, until when it matters, which trace it belongs to. It travels as metadata and is
-//! handed on explicitly; nothing is hidden in task locals.
+//! The context of a call: whose it is, until when it matters, which trace it belongs to, how fresh its reads are. It
+//! travels as metadata and is handed on explicitly; nothing is hidden in task locals.
 //!
 //! Trust: the gateway sets tenant and operator after it checked the credential and drops what a client sent under
 //! these names; services behind it believe them.
@@ -13,7 +13,7 @@ use tidemill_kernel::{Clock, ErrorKind, Fault, TenantName, Timestamp};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
-use crate::{FaultExt, SystemClock};
+use crate::{FaultExt, Reads, SystemClock};
 
 /// Metadata key of the tenant's name.
 pub const TENANT: &str = "tidemill-tenant";
@@ -39,6 +39,8 @@ pub struct Context {
     pub trace_parent: Option<String>,
     /// W3C `baggage` of the caller: for whoever reads traces, never for a decision.
     pub baggage: Option<String>,
+    /// How fresh its reads have to be.
+    pub reads: Reads,
 }
 
 /// The most baggage that is handed on, in bytes (W3C Baggage, section 3.3.2: at least so much).
@@ -76,6 +78,7 @@ impl Context {
                 .map(|left| now + left),
             trace_parent: text(TRACE_PARENT).map(str::to_owned),
             baggage: text(BAGGAGE).filter(|baggage| baggage.len() <= MOST_BAGGAGE).map(str::to_owned),
+            reads: Reads::read(headers)?,
         })
     }
 
@@ -130,6 +133,7 @@ impl Context {
         if let Some(baggage) = &self.baggage {
             insert(BAGGAGE, baggage);
         }
+        self.reads.write(metadata);
     }
 }
 
@@ -146,6 +150,7 @@ mod tests {
             deadline: Some(start + Duration::from_secs(5)),
             trace_parent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             baggage: Some("tidemill.tenant=acme".into()),
+            reads: Reads::After("0000000000000001".into()),
         };
         let mut metadata = MetadataMap::new();
         context.write(&mut metadata, start + Duration::from_secs(2));

@@ -211,7 +211,7 @@ impl Collector {
                     Read::Skipped(skipped) => report.skip(skipped),
                 }
             }
-            report.count(&self.pipeline.append(context, documents).await?);
+            report.count(&self.pipeline.append(context, documents).await?.0);
         }
         thread.await.map_err(|_| Error::Stopped("reading the source"))??;
         Ok(report)

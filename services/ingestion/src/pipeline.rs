@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prost::Message;
 use serde::Serialize;
-use tidemill_chassis::{Context, Wire};
+use tidemill_chassis::{Context, Wire, Written};
 use tidemill_proto::scheduling::v1::WakeRequest;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
@@ -66,25 +66,27 @@ impl Pipeline {
     }
 
     /// Stores up to 1,000 documents of the context's tenant with their matches and tasks. What became of each, in their
-    /// order. In one step, unless the tasks outgrow a message: then in several, and a failure leaves the first ones
+    /// order, and what to read behind. In one step, unless the tasks outgrow a message: then in several, and a failure leaves the first ones
     /// stored, so that sending all of them again completes them.
     pub(crate) async fn append(
         &self,
         context: &Context,
         documents: Vec<Document>,
-    ) -> Result<Vec<Stored>, Status> {
+    ) -> Result<(Vec<Stored>, Written), Status> {
         if documents.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Written::default()));
         }
         let documents = Arc::new(documents);
         let mut stored = Vec::with_capacity(documents.len());
         let mut set = self.queries.current(context).await?;
         let mut attempt = 1;
+        let mut written = Written::default();
         while stored.len() < documents.len() {
             let (batch, names) = matched(&set, &documents, stored.len(), context).await?;
             let request = AppendDocumentsRequest { documents: batch, query_version: set.version };
             match self.content.clone().append_documents(context.request(request)).await {
                 Ok(response) => {
+                    written = Written::of(&response);
                     let appended = response.into_inner().documents;
                     if appended.len() != names.len() {
                         return Err(Error::Stopped("storing the documents").into());
@@ -108,7 +110,7 @@ impl Pipeline {
             }
         }
         self.figures.stored(&stored);
-        Ok(self.woken(stored))
+        Ok((self.woken(stored), written))
     }
 
     /// Tells the scheduler of new tasks without waiting for it: it would find them by itself, only later.

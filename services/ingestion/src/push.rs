@@ -16,7 +16,7 @@ use tidemill_proto::ingestion::v1::{
 };
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Response, Status};
 
 use crate::batch::{Bounds, ready_batches};
 use crate::convert::decode_document;
@@ -51,7 +51,7 @@ impl Push {
         &self,
         context: &Context,
         request: PushDocumentRequest,
-    ) -> Result<PushDocumentResponse, Status> {
+    ) -> Result<Response<PushDocumentResponse>, Status> {
         let message = request.document.ok_or_else(|| missing().into_status())?;
         let limits = self.limits.clone();
         let prepared = spawn_blocking(move || prepare(message, &limits)).await;
@@ -60,9 +60,9 @@ impl Push {
             Fault::invalid(format!("document.{}", violation.field), violation.description).into_status()
         })?;
         let document_id = document.id.to_string();
-        let stored = self.pipeline.append(context, vec![document]).await?.pop();
-        let Stored { duplicate, queries, .. } = stored.ok_or(Error::Stopped("storing the document"))?;
-        Ok(PushDocumentResponse { document_id, duplicate, queries })
+        let (mut stored, written) = self.pipeline.append(context, vec![document]).await?;
+        let Stored { duplicate, queries, .. } = stored.pop().ok_or(Error::Stopped("storing the document"))?;
+        Ok(written.on(PushDocumentResponse { document_id, duplicate, queries }))
     }
 
     /// Stores a stream of documents. Ends after the last acknowledgement, or with the fault that ended it after the
@@ -90,7 +90,7 @@ impl Push {
             return Outcome::failed(Error::Stopped("reading the documents").into());
         };
         match self.pipeline.append(&context, std::mem::take(&mut sorted.documents)).await {
-            Ok(stored) => Outcome { stored, ..sorted.outcome },
+            Ok((stored, _)) => Outcome { stored, ..sorted.outcome },
             Err(status) => Outcome::failed(status),
         }
     }

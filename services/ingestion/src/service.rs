@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tidemill_chassis::{Context, Wire};
+use tidemill_chassis::{Context, Wire, Written};
 use tidemill_kernel::Fault;
 use tidemill_proto::analysis::v1::CheckRecipeRequest;
 use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
@@ -53,7 +53,7 @@ impl IngestionService for Ingestion {
     ) -> Result<Response<PushDocumentResponse>, Status> {
         let context = Context::of(&request);
         context.tenant()?;
-        self.push.one(&context, request.into_inner()).await.map(Response::new)
+        self.push.one(&context, request.into_inner()).await
     }
 
     type PushDocumentsStream = BoxStream<'static, Result<PushDocumentsResponse, Status>>;
@@ -75,8 +75,8 @@ impl IngestionService for Ingestion {
         let query = checked_query(request.into_inner())?;
         self.check_recipe(&context, &query).await?;
         let request = context.request(PutQueryRequest { query: Some(query) });
-        let query = self.content.clone().put_query(request).await?.into_inner().query;
-        Ok(Response::new(CreateQueryResponse { query }))
+        let answer = self.content.clone().put_query(request).await?;
+        Ok(Written::of(&answer).on(CreateQueryResponse { query: answer.into_inner().query }))
     }
 
     async fn list_queries(
@@ -99,8 +99,8 @@ impl IngestionService for Ingestion {
     ) -> Result<Response<DeleteQueryResponse>, Status> {
         let context = Context::of(&request);
         let request = context.request(RemoveQueryRequest { name: request.into_inner().name });
-        self.content.clone().remove_query(request).await?;
-        Ok(Response::new(DeleteQueryResponse {}))
+        let answer = self.content.clone().remove_query(request).await?;
+        Ok(Written::of(&answer).on(DeleteQueryResponse {}))
     }
 
     async fn create_source(
@@ -121,8 +121,8 @@ impl IngestionService for Ingestion {
             ..Source::default()
         };
         let request = context.request(PutSourceRequest { source: Some(source) });
-        let source = self.content.clone().put_source(request).await?.into_inner().source;
-        Ok(Response::new(CreateSourceResponse { source }))
+        let answer = self.content.clone().put_source(request).await?;
+        Ok(Written::of(&answer).on(CreateSourceResponse { source: answer.into_inner().source }))
     }
 
     async fn list_sources(
@@ -145,8 +145,8 @@ impl IngestionService for Ingestion {
     ) -> Result<Response<DeleteSourceResponse>, Status> {
         let context = Context::of(&request);
         let request = context.request(RemoveSourceRequest { name: request.into_inner().name });
-        self.content.clone().remove_source(request).await?;
-        Ok(Response::new(DeleteSourceResponse {}))
+        let answer = self.content.clone().remove_source(request).await?;
+        Ok(Written::of(&answer).on(DeleteSourceResponse {}))
     }
 
     async fn run_source(
@@ -166,9 +166,10 @@ impl IngestionService for Ingestion {
             ..NewTask::default()
         };
         let request = context.request(SubmitTasksRequest { tasks: vec![task] });
-        let task = self.scheduling.clone().submit_tasks(request).await?.into_inner().tasks.pop();
+        let answer = self.scheduling.clone().submit_tasks(request).await?;
+        let (written, task) = (Written::of(&answer), answer.into_inner().tasks.pop());
         let task_id = task.ok_or_else(|| Status::internal("the scheduler took the task but named no id"))?.id;
-        Ok(Response::new(RunSourceResponse { task_id }))
+        Ok(written.on(RunSourceResponse { task_id }))
     }
 }
 

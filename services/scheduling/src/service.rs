@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use tidemill_chassis::telemetry::span;
-use tidemill_chassis::{Context, FaultExt, Wire, sleep};
+use tidemill_chassis::{Context, FaultExt, Wire, Written, sleep};
 use tidemill_kernel::{Fault, Id, Priority, TenantName};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::scheduling_service_server::SchedulingService;
@@ -126,12 +126,12 @@ impl SchedulingService for Scheduling {
             tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
         }
         let request = store::AppendTasksRequest { tenant, tasks };
-        let appended = self.tasks.clone().append_tasks(context.request(request)).instrument(span).await?;
-        let appended = appended.into_inner().tasks;
+        let answer = self.tasks.clone().append_tasks(context.request(request)).instrument(span).await?;
+        let (written, appended) = (Written::of(&answer), answer.into_inner().tasks);
         self.handle.tell(Event::Wake);
         let tasks =
             appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });
-        Ok(Response::new(api::SubmitTasksResponse { tasks: tasks.collect() }))
+        Ok(written.on(api::SubmitTasksResponse { tasks: tasks.collect() }))
     }
 
     async fn get_task(
@@ -165,9 +165,9 @@ impl SchedulingService for Scheduling {
         let tenant = context.tenant()?.to_string();
         let id = id(request.into_inner().id)?;
         let request = store::DropTaskRequest { tenant, id: id.to_string() };
-        let task = self.tasks.clone().drop_task(context.request(request)).await?.into_inner().task;
+        let answer = self.tasks.clone().drop_task(context.request(request)).await?;
         self.handle.tell(Event::Cancelled(id));
-        Ok(Response::new(api::CancelTaskResponse { task }))
+        Ok(Written::of(&answer).on(api::CancelTaskResponse { task: answer.into_inner().task }))
     }
 
     async fn retry_task(
@@ -177,11 +177,12 @@ impl SchedulingService for Scheduling {
         let context = Context::of(&request);
         let tenant = context.tenant()?.to_string();
         let request = store::ReviveTaskRequest { tenant, id: id(request.into_inner().id)?.to_string() };
-        let answer = self.tasks.clone().revive_task(context.request(request)).await?.into_inner();
+        let answer = self.tasks.clone().revive_task(context.request(request)).await?;
+        let (written, answer) = (Written::of(&answer), answer.into_inner());
         if let Some(waiting) = answer.waiting.and_then(convert::waiting) {
             self.handle.tell(Event::Revived(waiting));
         }
-        Ok(Response::new(api::RetryTaskResponse { task: answer.task }))
+        Ok(written.on(api::RetryTaskResponse { task: answer.task }))
     }
 
     async fn get_queue(

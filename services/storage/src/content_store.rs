@@ -33,7 +33,7 @@ impl ContentStoreService for Content {
         let documents = decode_matched_documents(request.documents, now, &|| self.0.new_id())?;
         let appended = self.0.store.append_documents(tenant, documents, request.query_version, now);
         let documents = appended.await.map_err(Error::Store)?.into_iter().map(encode_appended).collect();
-        Ok(Response::new(AppendDocumentsResponse { documents }))
+        Ok(self.0.written(AppendDocumentsResponse { documents }).await)
     }
 
     async fn get_documents(
@@ -56,7 +56,10 @@ impl ContentStoreService for Content {
         let (tenant, request, now) = (context.tenant()?, request.into_inner(), self.0.now());
         let query = decode_query(rule::present("query", request.query)?, now, &|| self.0.new_id());
         let query = self.0.store.put_query(tenant, rule::inside("query", query)?).await;
-        Ok(Response::new(PutQueryResponse { query: Some(encode_query(query.map_err(Error::Store)?)?) }))
+        Ok(self
+            .0
+            .written(PutQueryResponse { query: Some(encode_query(query.map_err(Error::Store)?)?) })
+            .await)
     }
 
     async fn load_queries(
@@ -79,7 +82,7 @@ impl ContentStoreService for Content {
         let context = Context::of(&request);
         let (tenant, request) = (context.tenant()?, request.into_inner());
         let page = rule::page(request.page_size, request.page_token)?;
-        let page = self.0.store.page_queries(tenant, page).await.map_err(Error::Store)?;
+        let page = self.0.reading(&context)?.page_queries(tenant, page).await.map_err(Error::Store)?;
         let queries = page.items.into_iter().map(encode_query).collect::<Result<Vec<_>>>()?;
         Ok(Response::new(PageQueriesResponse { queries, next_page_token: page.next_token }))
     }
@@ -92,7 +95,7 @@ impl ContentStoreService for Content {
         let (tenant, request) = (context.tenant()?, request.into_inner());
         let removed = self.0.store.remove_query(tenant, &request.name, self.0.now()).await;
         removed.map_err(Error::Store)?;
-        Ok(Response::new(RemoveQueryResponse {}))
+        Ok(self.0.written(RemoveQueryResponse {}).await)
     }
 
     async fn put_source(
@@ -103,7 +106,10 @@ impl ContentStoreService for Content {
         let (tenant, request, now) = (context.tenant()?, request.into_inner(), self.0.now());
         let source = decode_source(rule::present("source", request.source)?, now, &|| self.0.new_id());
         let source = self.0.store.put_source(tenant, rule::inside("source", source)?).await;
-        Ok(Response::new(PutSourceResponse { source: Some(encode_source(source.map_err(Error::Store)?).0) }))
+        Ok(self
+            .0
+            .written(PutSourceResponse { source: Some(encode_source(source.map_err(Error::Store)?).0) })
+            .await)
     }
 
     async fn get_source(
@@ -125,7 +131,7 @@ impl ContentStoreService for Content {
         let context = Context::of(&request);
         let (tenant, request) = (context.tenant()?, request.into_inner());
         let page = rule::page(request.page_size, request.page_token)?;
-        let page = self.0.store.page_sources(tenant, page).await.map_err(Error::Store)?;
+        let page = self.0.reading(&context)?.page_sources(tenant, page).await.map_err(Error::Store)?;
         let page = page.map(|source| encode_source(source).0);
         Ok(Response::new(PageSourcesResponse { sources: page.items, next_page_token: page.next_token }))
     }
@@ -137,7 +143,7 @@ impl ContentStoreService for Content {
         let context = Context::of(&request);
         let (tenant, name) = (context.tenant()?, request.into_inner().name);
         self.0.store.remove_source(tenant, &name).await.map_err(Error::Store)?;
-        Ok(Response::new(RemoveSourceResponse {}))
+        Ok(self.0.written(RemoveSourceResponse {}).await)
     }
 
     async fn save_cursor(

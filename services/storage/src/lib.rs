@@ -27,10 +27,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::CryptoRng;
-use tidemill_chassis::Part;
+use tidemill_chassis::reads::READ_AFTER;
+use tidemill_chassis::{Context, Part, Reads, Written};
 use tidemill_kernel::{Clock, Id, Timestamp};
 use tidemill_proto::storage::v1 as api;
 use tidemill_store::Store;
+use tidemill_store::freshness::{Freshness, ParsePositionError, Position};
+use tonic::Response;
 use tonic::service::Routes;
 
 pub use config::Config;
@@ -71,6 +74,26 @@ impl Deps {
 
     pub(crate) fn new_id(&self) -> Id {
         Id::new(self.now(), &mut self.rng())
+    }
+
+    /// The store for the reads of this call that may be a little old, unless the call says how old.
+    pub(crate) fn reading(&self, context: &Context) -> Result<Arc<dyn Store>> {
+        let freshness = match &context.reads {
+            Reads::Latest => Freshness::Latest,
+            Reads::Recent => Freshness::Recent,
+            Reads::After(written) => {
+                let position = written.parse::<Position>();
+                let refuse = |fault: ParsePositionError| Error::field(READ_AFTER, fault.to_string());
+                Freshness::After(position.map_err(refuse)?)
+            }
+        };
+        Ok(Arc::clone(&self.store).reading(freshness))
+    }
+
+    /// The answer to a write: it says what a session may read behind.
+    pub(crate) async fn written<T>(&self, answer: T) -> Response<T> {
+        let position = self.store.position().await;
+        Written::new(position.map(|position| position.to_string())).on(answer)
     }
 }
 

@@ -14,7 +14,9 @@ use tidemill_store::task::{
     TaskState, Waiting,
 };
 use tidemill_store::tenant::{Key, Tenant};
-use tidemill_store::{Connections, ContentStore, Error, Result, Store, TaskStore, TenantStore};
+use tidemill_store::{
+    Connections, ContentStore, Error, Freshness, Position, Result, Store, TaskStore, TenantStore,
+};
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
 
@@ -24,13 +26,13 @@ use crate::metrics::Figures;
 pub(crate) struct Measured {
     store: Arc<dyn Store>,
     system: &'static str,
-    figures: Figures,
+    figures: Arc<Figures>,
 }
 
 impl Measured {
     /// Measures this store; the `tenants` busiest tenants are counted one by one.
     pub(crate) fn over(store: Arc<dyn Store>, tenants: usize) -> Self {
-        let (system, figures) = (store.system(), Figures::of(&store, tenants));
+        let (system, figures) = (store.system(), Arc::new(Figures::of(&store, tenants)));
         Self { store, system, figures }
     }
 
@@ -71,7 +73,17 @@ fn failure(error: &Error) -> Option<&'static str> {
     }
 }
 
+#[async_trait]
 impl Store for Measured {
+    fn reading(self: Arc<Self>, freshness: Freshness) -> Arc<dyn Store> {
+        let store = Arc::clone(&self.store).reading(freshness);
+        Arc::new(Self { store, system: self.system, figures: Arc::clone(&self.figures) })
+    }
+
+    async fn position(&self) -> Option<Position> {
+        self.store.position().await
+    }
+
     fn system(&self) -> &'static str {
         self.system
     }

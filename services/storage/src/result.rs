@@ -1,5 +1,7 @@
 //! `ResultService`: stored documents and results, read by the tenant of the call.
 
+use std::sync::Arc;
+
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tidemill_chassis::Context;
 use tidemill_kernel::{PageRequest, TenantName};
@@ -10,7 +12,7 @@ use tidemill_proto::storage::v1::{
     SearchDocumentsResponse,
 };
 use tidemill_proto::types::v1 as types;
-use tidemill_store as store;
+use tidemill_store::{self as store, Store};
 use tonic::{Request, Response, Status};
 
 use crate::convert::found::{encode_found, encode_hit};
@@ -31,13 +33,13 @@ impl Results {
 
 /// One page of results and the token of the next.
 async fn page(
-    deps: &Deps,
+    store: &dyn Store,
     tenant: &TenantName,
     query: &str,
     page: PageRequest,
 ) -> Result<(Vec<types::Result>, String)> {
     let query = (!query.is_empty()).then_some(query);
-    let page = deps.store.page_results(tenant, query, page).await?;
+    let page = store.page_results(tenant, query, page).await?;
     let results = page.items.into_iter().map(encode_found).collect::<Result<Vec<_>>>()?;
     Ok((results, page.next_token))
 }
@@ -45,19 +47,19 @@ async fn page(
 /// Pages one after the other, each read when the one before has been sent: memory holds one page, and a reader that
 /// leaves ends the reading.
 fn pages(
-    deps: Deps,
+    store: Arc<dyn Store>,
     tenant: TenantName,
     query: String,
     size: u32,
     token: String,
 ) -> impl futures::Stream<Item = Result<Vec<types::Result>>> + Send {
     stream::try_unfold(token, move |token| {
-        let (deps, tenant, query) = (deps.clone(), tenant.clone(), query.clone());
+        let (store, tenant, query) = (Arc::clone(&store), tenant.clone(), query.clone());
         async move {
             if token.is_empty() {
                 return Ok(None);
             }
-            page(&deps, &tenant, &query, PageRequest { size, token }).await.map(Some)
+            page(&*store, &tenant, &query, PageRequest { size, token }).await.map(Some)
         }
     })
 }
@@ -73,7 +75,8 @@ impl ResultService for Results {
         let context = Context::of(&request);
         let (tenant, request) = (context.tenant()?, request.into_inner());
         let asked = rule::page(request.page_size, request.page_token)?;
-        let (results, next_page_token) = page(&self.deps, tenant, &request.query, asked).await?;
+        let (results, next_page_token) =
+            page(&*self.deps.reading(&context)?, tenant, &request.query, asked).await?;
         Ok(Response::new(ListResultsResponse { results, next_page_token }))
     }
 
@@ -81,12 +84,13 @@ impl ResultService for Results {
         &self,
         request: Request<ExportResultsRequest>,
     ) -> Result<Response<Self::ExportResultsStream>, Status> {
-        let tenant = Context::of(&request).tenant()?.clone();
+        let context = Context::of(&request);
+        let (tenant, store) = (context.tenant()?.clone(), self.deps.reading(&context)?);
         let (query, size) = (request.into_inner().query, self.export_page);
         // The first page is read before the answer begins, so that an unknown query is a status and not a torn stream.
         let first = PageRequest { size, token: String::new() };
-        let (results, token) = page(&self.deps, &tenant, &query, first).await?;
-        let rest = pages(self.deps.clone(), tenant, query, size, token);
+        let (results, token) = page(&*store, &tenant, &query, first).await?;
+        let rest = pages(store, tenant, query, size, token);
         let items = stream::once(async { Ok(results) }).chain(rest).map_err(Status::from);
         let items = items.map_ok(|page| stream::iter(page).map(Ok)).try_flatten();
         Ok(Response::new(items.map_ok(|result| ExportResultsResponse { result: Some(result) }).boxed()))
@@ -99,7 +103,7 @@ impl ResultService for Results {
         let context = Context::of(&request);
         let (tenant, text) = (context.tenant()?, request.into_inner().id);
         let id = rule::id("id", &text)?;
-        let found = self.deps.store.documents(tenant, &[id]).await.map_err(Error::Store)?.pop();
+        let found = self.deps.reading(&context)?.documents(tenant, &[id]).await.map_err(Error::Store)?.pop();
         let absent = || Error::Store(store::Error::NotFound { what: "document", name: text });
         let document = found.ok_or_else(absent)?;
         Ok(Response::new(GetDocumentResponse { document: Some(encode_document(document)) }))
@@ -113,7 +117,8 @@ impl ResultService for Results {
         let (tenant, request) = (context.tenant()?, request.into_inner());
         let text = rule::text("text", request.text, rule::MAX_SEARCH)?;
         let page = rule::page(request.page_size, request.page_token)?;
-        let page = self.deps.store.search_documents(tenant, &text, page).await.map_err(Error::Store)?;
+        let page =
+            self.deps.reading(&context)?.search_documents(tenant, &text, page).await.map_err(Error::Store)?;
         let page = page.map(encode_hit);
         Ok(Response::new(SearchDocumentsResponse { documents: page.items, next_page_token: page.next_token }))
     }
@@ -123,7 +128,7 @@ impl ResultService for Results {
         request: Request<GetCountsRequest>,
     ) -> Result<Response<GetCountsResponse>, Status> {
         let context = Context::of(&request);
-        let counts = self.deps.store.counts(context.tenant()?).await.map_err(Error::Store)?;
+        let counts = self.deps.reading(&context)?.counts(context.tenant()?).await.map_err(Error::Store)?;
         let store_id = self.deps.store.store_id().await.map_err(Error::Store)?;
         Ok(Response::new(GetCountsResponse {
             documents: counts.documents,

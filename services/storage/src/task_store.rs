@@ -1,5 +1,6 @@
 //! `TaskStoreService`: the queue's durable log, for the scheduling service. Tenants are named in the messages.
 
+use tidemill_chassis::Context;
 use tidemill_proto::storage::v1::task_store_service_server::TaskStoreService;
 use tidemill_proto::storage::v1::{
     AppendTasksRequest, AppendTasksResponse, CountTasksRequest, CountTasksResponse, DropTaskRequest,
@@ -37,7 +38,7 @@ impl TaskStoreService for Tasks {
         let tasks = decode_new_tasks("tasks", request.tasks, now, &|| self.0.new_id())?;
         let appended = self.0.store.append_tasks(&tenant, tasks, now).await.map_err(Error::Store)?;
         let tasks = appended.into_iter().map(encode_appended_task).collect();
-        Ok(Response::new(AppendTasksResponse { tasks }))
+        Ok(self.0.written(AppendTasksResponse { tasks }).await)
     }
 
     async fn lease_tasks(
@@ -94,7 +95,7 @@ impl TaskStoreService for Tasks {
         let request = request.into_inner();
         let (tenant, id) = (rule::tenant("tenant", &request.tenant)?, rule::id("id", &request.id)?);
         let task = self.0.store.cancel_task(&tenant, id, self.0.now()).await.map_err(Error::Store)?;
-        Ok(Response::new(DropTaskResponse { task: Some(encode_task(task)) }))
+        Ok(self.0.written(DropTaskResponse { task: Some(encode_task(task)) }).await)
     }
 
     async fn revive_task(
@@ -106,7 +107,7 @@ impl TaskStoreService for Tasks {
         let revived = self.0.store.revive_task(&tenant, id, self.0.now()).await;
         let (task, waiting) = revived.map_err(Error::Store)?;
         let (task, waiting) = (Some(encode_task(task)), Some(encode_waiting(waiting)));
-        Ok(Response::new(ReviveTaskResponse { task, waiting }))
+        Ok(self.0.written(ReviveTaskResponse { task, waiting }).await)
     }
 
     async fn read_task(
@@ -124,12 +125,13 @@ impl TaskStoreService for Tasks {
         &self,
         request: Request<PageTasksRequest>,
     ) -> Result<Response<PageTasksResponse>, Status> {
+        let reading = self.0.reading(&Context::of(&request))?;
         let request = request.into_inner();
         let tenant = rule::tenant("tenant", &request.tenant)?;
         let state = decode_state("state", request.state)?;
         let kind = (!request.kind.is_empty()).then_some(request.kind.as_str());
         let page = rule::page(request.page_size, request.page_token)?;
-        let page = self.0.store.page_tasks(&tenant, state, kind, page).await.map_err(Error::Store)?;
+        let page = reading.page_tasks(&tenant, state, kind, page).await.map_err(Error::Store)?;
         let page = page.map(encode_task);
         Ok(Response::new(PageTasksResponse { tasks: page.items, next_page_token: page.next_token }))
     }
@@ -179,8 +181,9 @@ impl TaskStoreService for Tasks {
         &self,
         request: Request<CountTasksRequest>,
     ) -> Result<Response<CountTasksResponse>, Status> {
+        let reading = self.0.reading(&Context::of(&request))?;
         let tenant = rule::tenant("tenant", &request.into_inner().tenant)?;
-        let counts = self.0.store.count_tasks(&tenant).await.map_err(Error::Store)?;
+        let counts = reading.count_tasks(&tenant).await.map_err(Error::Store)?;
         Ok(Response::new(CountTasksResponse { counts: counts.into_iter().map(encode_task_count).collect() }))
     }
 }

@@ -64,17 +64,19 @@ impl TenantService for Tenants {
         let new = self.0.store.create_tenant(asked.clone(), Some(key)).await.map_err(Error::Store)?;
         let stands = self.0.store.tenants(&[name]).await.map_err(Error::Store)?.pop().unwrap_or(asked);
         let key = if new { text } else { String::new() };
-        Ok(Response::new(CreateTenantResponse { tenant: Some(encode_tenant(stands)), key }))
+        Ok(self.0.written(CreateTenantResponse { tenant: Some(encode_tenant(stands)), key }).await)
     }
 
     async fn list_tenants(
         &self,
         request: Request<ListTenantsRequest>,
     ) -> Result<Response<ListTenantsResponse>, Status> {
-        Context::of(&request).require_operator()?;
+        let context = Context::of(&request);
+        context.require_operator()?;
         let request = request.into_inner();
         let page = rule::page(request.page_size, request.page_token)?;
-        let page = self.0.store.page_tenants(page).await.map_err(Error::Store)?.map(encode_tenant);
+        let page =
+            self.0.reading(&context)?.page_tenants(page).await.map_err(Error::Store)?.map(encode_tenant);
         Ok(Response::new(ListTenantsResponse { tenants: page.items, next_page_token: page.next_token }))
     }
 
@@ -87,6 +89,6 @@ impl TenantService for Tenants {
         let tenant = rule::tenant("tenant", &request.tenant)?;
         let (text, key) = new_key(&mut *self.0.rng(), tenant, request.operator, self.0.now());
         self.0.store.add_key(key).await.map_err(Error::Store)?;
-        Ok(Response::new(CreateKeyResponse { key: text }))
+        Ok(self.0.written(CreateKeyResponse { key: text }).await)
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tidemill_chassis::context::TENANT;
+use tidemill_chassis::reads::CONSISTENCY;
 use tidemill_chassis::tls::{Certificates, Connector, TlsConfig};
 use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
 use tidemill_proto::ingestion::v1::ingestion_service_client::IngestionServiceClient;
@@ -166,6 +167,8 @@ impl Interceptor for Credentials {
         if let Some(tenant) = &self.tenant {
             request.metadata_mut().insert(TENANT, tenant.clone());
         }
+        // A person or a script sees what the command before has done, also where replicas answer reads.
+        request.metadata_mut().insert(CONSISTENCY, MetadataValue::from_static("latest"));
         Ok(request)
     }
 }

@@ -25,6 +25,8 @@ use super::tools;
 
 mod replica;
 
+pub use replica::Halted;
+
 /// `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
 

@@ -15,6 +15,12 @@ pub struct PostgresConfig {
     pub url: String,
     /// A file with the password on its first line; read when the store is opened.
     pub password_file: Option<PathBuf>,
+    /// Streaming replicas that answer pages, searches, counts and documents: URLs as `url`, with the same user settings.
+    pub replicas: Vec<String>,
+    /// By how much a read that a replica answers may be behind; a replica that may lag by more gets none.
+    pub max_replica_lag_ms: u64,
+    /// How often the primary and each replica are asked how far they are; a third of the lag that is allowed at most.
+    pub replica_check_ms: u64,
     /// What the server shows as the name of its client.
     pub application_name: String,
     /// How many connections there are at most. The server must allow these for every instance.
@@ -52,6 +58,9 @@ impl Default for PostgresConfig {
         Self {
             url: "postgres://tidemill@127.0.0.1:5432/tidemill".to_owned(),
             password_file: None,
+            replicas: Vec::new(),
+            max_replica_lag_ms: 1_000,
+            replica_check_ms: 200,
             application_name: "tidemill".to_owned(),
             max_connections: 16,
             min_connections: 0,

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
@@ -11,9 +12,13 @@ use crate::config::PostgresConfig;
 use crate::database::{Database, Settings};
 use crate::error::{Error, Server};
 use crate::migrate;
+use crate::replica::Replicas;
 
 /// The oldest release that has everything that the statements use.
 const OLDEST: i32 = 130_000;
+
+/// How long a read waits for a connection to a replica.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Connects; brings the schema up to date, or refuses one that is not.
 pub(crate) async fn connect(config: &PostgresConfig) -> Result<Database, Error> {
@@ -30,12 +35,13 @@ pub(crate) async fn connect(config: &PostgresConfig) -> Result<Database, Error> 
     // It has no more to say; the pool opens its own.
     let _ = connection.close().await;
     let settings = Settings::of(config, &server);
-    Ok(Database::new(pool(config, options(config)?), settings, seed))
+    let replicas = Replicas::start(config, seed)?;
+    Ok(Database::new(pool(config, options(config, &config.url)?), settings, replicas, seed))
 }
 
 /// A connection to a server that can hold the store.
 pub(crate) async fn first(config: &PostgresConfig) -> Result<(PgConnection, Server), Error> {
-    let options = options(config)?;
+    let options = options(config, &config.url)?;
     let server = Server::of(&options);
     let connection = tokio::time::timeout(config.acquire_timeout(), options.connect()).await;
     let connection = connection.map_err(|_| server.away("it does not answer"))?;
@@ -44,9 +50,9 @@ pub(crate) async fn first(config: &PostgresConfig) -> Result<(PgConnection, Serv
     Ok((connection, server))
 }
 
-fn options(config: &PostgresConfig) -> Result<PgConnectOptions, Error> {
-    let mut options =
-        PgConnectOptions::from_str(&config.url).map_err(|error| Error::Url(error.to_string()))?;
+/// How a server is reached, and what each connection sets.
+pub(crate) fn options(config: &PostgresConfig, url: &str) -> Result<PgConnectOptions, Error> {
+    let mut options = PgConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
     options = options.application_name(&config.application_name).disable_statement_logging();
     if let Some(path) = &config.password_file {
         let refuse =
@@ -66,6 +72,20 @@ fn options(config: &PostgresConfig) -> Result<PgConnectOptions, Error> {
 }
 
 fn pool(config: &PostgresConfig, options: PgConnectOptions) -> PgPool {
+    pool_options(config).connect_lazy_with(options)
+}
+
+/// Connections to a replica, each looked at by `guard` before it is used. A read waits less for one than for one to the
+/// primary, which is there too.
+pub(crate) fn replica_pool<G>(config: &PostgresConfig, options: PgConnectOptions, guard: G) -> PgPool
+where
+    G: for<'a> Fn(&'a mut PgConnection) -> BoxFuture<'a, sqlx::Result<()>> + Send + Sync + 'static,
+{
+    let pool = pool_options(config).acquire_timeout(config.acquire_timeout().min(REPLICA_PATIENCE));
+    pool.after_connect(move |connection, _| guard(connection)).connect_lazy_with(options)
+}
+
+fn pool_options(config: &PostgresConfig) -> PgPoolOptions {
     let ping_after = Duration::from_millis(config.ping_after_idle_ms);
     PgPoolOptions::new()
         .max_connections(config.max_connections.max(1))
@@ -82,7 +102,6 @@ fn pool(config: &PostgresConfig, options: PgConnectOptions) -> PgPool {
                 Ok(true)
             })
         })
-        .connect_lazy_with(options)
 }
 
 /// Refuses a server that cannot hold the store.

@@ -12,11 +12,11 @@ mod words;
 
 use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, TenantName, Timestamp};
-use tidemill_store::Result;
 use tidemill_store::content::{
     Appended, ContentStore, Counts, Document, Found, Hit, MatchedDocument, Query, QuerySet, Source,
 };
 use tidemill_store::text::clean;
+use tidemill_store::{Freshness, Result};
 
 use crate::{PostgresStore, ledger};
 
@@ -36,7 +36,12 @@ impl ContentStore for PostgresStore {
     }
 
     async fn documents(&self, tenant: &TenantName, ids: &[Id]) -> Result<Vec<Document>> {
-        documents::read(&self.database, tenant, ids).await
+        let found = self.read(async |source| documents::read(&source, tenant, ids).await).await?;
+        if found.len() == ids.len() || self.freshness == Freshness::Latest {
+            return Ok(found);
+        }
+        // A document never changes, so that those found are right; one that is missing may only not have come there yet.
+        documents::read(&self.database.primary, tenant, ids).await
     }
 
     async fn put_query(&self, tenant: &TenantName, query: Query) -> Result<Query> {
@@ -44,11 +49,11 @@ impl ContentStore for PostgresStore {
     }
 
     async fn load_queries(&self, tenant: &TenantName, known_version: Option<i64>) -> Result<QuerySet> {
-        queries::load(&self.database, tenant, known_version).await
+        queries::load(&self.database.primary, tenant, known_version).await
     }
 
     async fn page_queries(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Query>> {
-        queries::page(&self.database, tenant, page).await
+        self.read(async |source| queries::page(&source, tenant, page.clone()).await).await
     }
 
     async fn remove_query(&self, tenant: &TenantName, name: &str, now: Timestamp) -> Result<()> {
@@ -61,11 +66,11 @@ impl ContentStore for PostgresStore {
     }
 
     async fn source(&self, tenant: &TenantName, name: &str) -> Result<Option<Source>> {
-        sources::read(&self.database, tenant, name).await
+        sources::read(&self.database.primary, tenant, name).await
     }
 
     async fn page_sources(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Source>> {
-        sources::page(&self.database, tenant, page).await
+        self.read(async |source| sources::page(&source, tenant, page.clone()).await).await
     }
 
     async fn remove_source(&self, tenant: &TenantName, name: &str) -> Result<()> {
@@ -85,8 +90,10 @@ impl ContentStore for PostgresStore {
         page: PageRequest,
     ) -> Result<Page<Found>> {
         match query {
-            Some(query) => results::best(&self.database, tenant, query, page).await,
-            None => results::newest(&self.database, tenant, page).await,
+            Some(query) => {
+                self.read(async |source| results::best(&source, tenant, query, page.clone()).await).await
+            }
+            None => self.read(async |source| results::newest(&source, tenant, page.clone()).await).await,
         }
     }
 
@@ -96,10 +103,10 @@ impl ContentStore for PostgresStore {
         text: &str,
         page: PageRequest,
     ) -> Result<Page<Hit>> {
-        search::search(&self.database, tenant, text, page).await
+        self.read(async |source| search::search(&source, tenant, text, page.clone()).await).await
     }
 
     async fn counts(&self, tenant: &TenantName) -> Result<Counts> {
-        ledger::content(&self.database, tenant).await
+        self.read(async |source| ledger::content(&source, tenant).await).await
     }
 }

@@ -1,25 +1,21 @@
-//! The connections of a store, and reads on them.
+//! The connections of a store, and what is known of its database.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::TryStreamExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::QueryAs;
-use sqlx::{AssertSqlSafe, Connection, FromRow, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, PgPool, Postgres};
 use tidemill_kernel::TenantName;
-use tidemill_store::{Connections, Result};
+use tidemill_store::Connections;
 
 use crate::config::PostgresConfig;
-use crate::error::{Server, is_lost};
-use crate::page::PageRows;
-
-/// A statement with its parameters, whose rows are read as `T`.
-pub(crate) type Rows<'a, T> = QueryAs<'a, Postgres, T, PgArguments>;
+use crate::error::Server;
+use crate::position::Positions;
+use crate::reader::Source;
+use crate::replica::Replicas;
 
 /// What is said of each transaction and each fault.
 pub(crate) struct Settings {
@@ -44,12 +40,26 @@ impl Settings {
             begin_read: format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{settings}"),
         }
     }
+
+    pub(crate) fn begin_write(&self) -> AssertSqlSafe<String> {
+        AssertSqlSafe(self.begin_write.clone())
+    }
+
+    pub(crate) fn begin_read(&self) -> AssertSqlSafe<String> {
+        AssertSqlSafe(self.begin_read.clone())
+    }
 }
 
 /// The connections.
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
+    /// Where reads see everything.
+    pub(crate) primary: Source,
+    /// Where reads may see a little less.
+    pub(crate) replicas: Option<Replicas>,
+    /// Where the primary's log is.
+    pub(crate) positions: Positions,
     /// Spreads the tries of instances that lost together.
     pub(crate) jitter: Mutex<StdRng>,
     /// Numbers of tenants, which never change.
@@ -60,10 +70,14 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) fn new(pool: PgPool, settings: Settings, seed: u64) -> Self {
+    pub(crate) fn new(pool: PgPool, settings: Settings, replicas: Option<Replicas>, seed: u64) -> Self {
+        let settings = Arc::new(settings);
         Self {
+            primary: Source::primary(&pool, &settings),
             pool,
             settings,
+            replicas,
+            positions: Positions::default(),
             jitter: Mutex::new(StdRng::seed_from_u64(seed)),
             tenants: Mutex::default(),
             commits: AtomicU64::new(0),
@@ -72,78 +86,9 @@ impl Database {
         }
     }
 
-    /// All rows of a statement.
-    pub(crate) async fn rows<'a, T>(&self, statement: impl Fn() -> Rows<'a, T>) -> Result<Vec<T>>
-    where
-        T: Row,
-    {
-        match self.try_rows(statement()).await {
-            // A connection that was lost says nothing of the server; another one does.
-            Err(error) if is_lost(&error) => self.try_rows(statement()).await,
-            outcome => outcome,
-        }
-        .map_err(|error| self.settings.server.failed(&error))
-    }
-
-    /// The first row of a statement.
-    pub(crate) async fn row<'a, T>(&self, statement: impl Fn() -> Rows<'a, T>) -> Result<Option<T>>
-    where
-        T: Row,
-    {
-        Ok(self.rows(statement).await?.into_iter().next())
-    }
-
-    async fn try_rows<T: Row>(&self, statement: Rows<'_, T>) -> sqlx::Result<Vec<T>> {
-        let mut connection = self.pool.acquire().await?;
-        if self.settings.persistent {
-            return statement.fetch_all(&mut *connection).await;
-        }
-        let mut transaction = connection.begin_with(self.begin_read()).await?;
-        let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(rows)
-    }
-
-    /// Reads rows of this statement into a page: no more than it misses.
-    pub(crate) async fn fill<'a, T: Row>(
-        &self,
-        page: &mut PageRows<T>,
-        statement: impl Fn(i64) -> Rows<'a, T>,
-    ) -> Result<()> {
-        let missing = page.missing();
-        if missing == 0 {
-            return Ok(());
-        }
-        let rows = match self.try_fill(page, statement(missing)).await {
-            Err(error) if is_lost(&error) => self.try_fill(page, statement(missing)).await,
-            outcome => outcome,
-        };
-        page.take(rows.map_err(|error| self.settings.server.failed(&error))?);
-        Ok(())
-    }
-
-    async fn try_fill<T: Row>(&self, page: &PageRows<T>, statement: Rows<'_, T>) -> sqlx::Result<Vec<T>> {
-        let mut connection = self.pool.acquire().await?;
-        if self.settings.persistent {
-            return fitting(page, statement, &mut connection).await;
-        }
-        let mut transaction = connection.begin_with(self.begin_read()).await?;
-        let rows = fitting(page, statement.persistent(false), &mut transaction).await?;
-        transaction.commit().await?;
-        Ok(rows)
-    }
-
     /// A connection for a step.
     pub(crate) async fn acquire(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.pool.acquire().await
-    }
-
-    pub(crate) fn begin_write(&self) -> AssertSqlSafe<String> {
-        AssertSqlSafe(self.settings.begin_write.clone())
-    }
-
-    fn begin_read(&self) -> AssertSqlSafe<String> {
-        AssertSqlSafe(self.settings.begin_read.clone())
     }
 
     /// The number of a tenant that was seen before.
@@ -170,28 +115,9 @@ impl Database {
     }
 
     pub(crate) async fn close(&self) {
+        if let Some(replicas) = &self.replicas {
+            replicas.close().await;
+        }
         self.pool.close().await;
     }
-}
-
-/// A row that a statement returns.
-pub(crate) trait Row: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
-
-impl<T: for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
-
-/// Rows until the page is full.
-async fn fitting<T: Row>(
-    page: &PageRows<T>,
-    statement: Rows<'_, T>,
-    connection: &mut sqlx::PgConnection,
-) -> sqlx::Result<Vec<T>> {
-    let mut stream = statement.fetch(connection);
-    let (mut rows, mut bytes) = (Vec::new(), 0);
-    while !page.is_full(rows.len(), bytes)
-        && let Some(row) = stream.try_next().await?
-    {
-        bytes += page.bytes_of(&row);
-        rows.push(row);
-    }
-    Ok(rows)
 }

@@ -236,6 +236,11 @@ pub(crate) fn is_contended(error: &sqlx::Error) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "40P01" | "55P03"))
 }
 
+/// Whether a statement was ended because it took too long.
+pub(crate) fn is_slow(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("57014")
+}
+
 /// Whether the connection is gone, not the statement wrong.
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     match error {

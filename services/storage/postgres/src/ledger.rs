@@ -9,6 +9,7 @@ use tidemill_store::content::Counts;
 use tidemill_store::task::TaskState;
 
 use crate::database::Database;
+use crate::reader::Source;
 
 /// After so many changes they are folded.
 pub(crate) const FOLD_AFTER: u64 = 2_000;
@@ -86,7 +87,7 @@ impl Columns {
 }
 
 /// How much of everything a tenant has.
-pub(crate) async fn content(database: &Database, tenant: &TenantName) -> Result<Counts> {
+pub(crate) async fn content(source: &Source, tenant: &TenantName) -> Result<Counts> {
     let rows = || {
         query_as::<_, (i32, i64)>(
             "SELECT c.what, c.count FROM present_counts c
@@ -94,7 +95,7 @@ pub(crate) async fn content(database: &Database, tenant: &TenantName) -> Result<
         )
         .bind(tenant.as_str())
     };
-    let rows: HashMap<i32, i64> = database.rows(rows).await?.into_iter().collect();
+    let rows: HashMap<i32, i64> = source.rows(rows).await?.into_iter().collect();
     let count = |what: Content| rows.get(&(what as i32)).copied().unwrap_or(0);
     Ok(Counts {
         documents: count(Content::Documents),

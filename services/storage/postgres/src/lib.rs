@@ -9,6 +9,8 @@
 //! - Rows travel as arrays: a batch is a handful of statements, never one for each row. Statements are literals,
 //!   prepared once for each connection, or not at all behind a pooler that shares connections.
 //! - Nothing depends on a session: no session lock, no setting, no temporary table outlives a transaction.
+//! - A read that a replica answers misses nothing that was acknowledged longer ago than is allowed, nothing that its
+//!   caller wrote before and says so (`replica`). What decides (leases, keys, queries to match against) reads the primary.
 //! - Counts are sums of changes that steps only add; no count reads a table through, no step waits for a counter.
 //!
 //! To add a step: a type with `writer::Write` in the file of its noun, one line in the trait's method. To change the
@@ -25,6 +27,9 @@ pub mod error;
 mod ledger;
 mod migrate;
 mod page;
+mod position;
+mod reader;
+mod replica;
 mod task;
 mod tenant;
 mod writer;
@@ -32,15 +37,25 @@ mod writer;
 use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use tidemill_store::{Connections, Freshness, Position, Store};
+
 pub use config::PostgresConfig;
 use database::Database;
 pub use error::Error;
-use tidemill_store::{Connections, Store};
+use reader::Source;
+use replica::Replicas;
 use writer::Lanes;
 
 /// The store in a database. Cheap calls may come from any number of tasks, and other instances may use the database.
 pub struct PostgresStore {
     database: Arc<Database>,
+    lanes: Arc<AllLanes>,
+    /// What pages, searches, counts and documents have to show.
+    freshness: Freshness,
+}
+
+struct AllLanes {
     appends: Lanes<task::AppendTasks>,
     leases: Lanes<task::LeaseTasks>,
     settles: Lanes<task::SettleTasks>,
@@ -54,18 +69,19 @@ impl PostgresStore {
     pub async fn connect(config: PostgresConfig) -> Result<Self, Error> {
         let database = Arc::new(connect::connect(&config).await?);
         let lanes = config.lanes.max(1);
-        Ok(Self {
+        let lanes = AllLanes {
             appends: Lanes::start(&database, lanes),
             leases: Lanes::start(&database, lanes),
             settles: Lanes::start(&database, lanes),
-            database,
-        })
+        };
+        Ok(Self { database, lanes: Arc::new(lanes), freshness: Freshness::Latest })
     }
 
     /// Finishes the writes that wait and closes every connection. Calls that come later are answered
     /// [`tidemill_store::Error::Unavailable`].
     pub async fn close(&self) {
-        futures::join!(self.appends.close(), self.leases.close(), self.settles.close());
+        let AllLanes { appends, leases, settles } = &*self.lanes;
+        futures::join!(appends.close(), leases.close(), settles.close());
         self.database.close().await;
     }
 
@@ -73,15 +89,38 @@ impl PostgresStore {
     pub fn commits(&self) -> u64 {
         self.database.commits()
     }
+
+    /// Runs a read of what may be a little old.
+    async fn read<T, F>(&self, run: impl Fn(Source) -> F) -> Result<T, tidemill_store::Error>
+    where
+        F: Future<Output = Result<T, tidemill_store::Error>> + Send,
+    {
+        self.database.read(self.freshness, run).await
+    }
 }
 
+#[async_trait]
 impl Store for PostgresStore {
     fn system(&self) -> &'static str {
         "postgresql"
     }
 
     fn connections(&self) -> Vec<Connections> {
-        vec![self.database.connections()]
+        let replicas = self.database.replicas.as_ref().map(Replicas::connections);
+        [self.database.connections()].into_iter().chain(replicas).collect()
+    }
+
+    fn reading(self: Arc<Self>, freshness: Freshness) -> Arc<dyn Store> {
+        if freshness == self.freshness || self.database.replicas.is_none() {
+            return self;
+        }
+        let (database, lanes) = (Arc::clone(&self.database), Arc::clone(&self.lanes));
+        Arc::new(Self { database, lanes, freshness })
+    }
+
+    async fn position(&self) -> Option<Position> {
+        self.database.replicas.as_ref()?;
+        Some(self.database.positions.now(&self.database.primary).await)
     }
 }
 

@@ -33,7 +33,7 @@ impl TaskStore for PostgresStore {
         tasks: Vec<NewTask>,
         now: Timestamp,
     ) -> Result<Vec<AppendedTask>> {
-        self.appends.call(AppendTasks::new(tenant.clone(), tasks, now)).await
+        self.lanes.appends.call(AppendTasks::new(tenant.clone(), tasks, now)).await
     }
 
     async fn lease_tasks(
@@ -42,7 +42,7 @@ impl TaskStore for PostgresStore {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<(Task, Id)>> {
-        self.leases.call(LeaseTasks { grants, expires_at, now }).await
+        self.lanes.leases.call(LeaseTasks { grants, expires_at, now }).await
     }
 
     async fn settle_tasks(
@@ -51,7 +51,7 @@ impl TaskStore for PostgresStore {
         failures: Vec<Failure>,
         now: Timestamp,
     ) -> Result<Settled> {
-        self.settles.call(SettleTasks::new(completions, failures, now)).await
+        self.lanes.settles.call(SettleTasks::new(completions, failures, now)).await
     }
 
     async fn renew_leases(&self, leases: Vec<LeaseRef>, expires_at: Timestamp) -> Result<Vec<Id>> {
@@ -71,7 +71,7 @@ impl TaskStore for PostgresStore {
     }
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
-        read::task(&self.database, tenant, id).await
+        read::task(&self.database.primary, tenant, id).await
     }
 
     async fn page_tasks(
@@ -81,11 +81,11 @@ impl TaskStore for PostgresStore {
         kind: Option<&str>,
         page: PageRequest,
     ) -> Result<Page<Task>> {
-        read::page(&self.database, tenant, state, kind, page).await
+        self.read(async |source| read::page(&source, tenant, state, kind, page.clone()).await).await
     }
 
     async fn queues(&self) -> Result<Queues> {
-        read::queues(&self.database).await
+        read::queues(&self.database.primary).await
     }
 
     async fn load_waiting(
@@ -96,18 +96,18 @@ impl TaskStore for PostgresStore {
         after: i64,
         limit: u32,
     ) -> Result<Vec<Waiting>> {
-        read::waiting(&self.database, tenant, priority, kind, after, limit).await
+        read::waiting(&self.database.primary, tenant, priority, kind, after, limit).await
     }
 
     async fn load_new(&self, after: i64, limit: u32) -> Result<Vec<Waiting>> {
-        read::new(&self.database, after, limit).await
+        read::new(&self.database.primary, after, limit).await
     }
 
     async fn load_running(&self, after: i64, limit: u32) -> Result<Vec<Running>> {
-        read::running(&self.database, after, limit).await
+        read::running(&self.database.primary, after, limit).await
     }
 
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
-        read::counts(&self.database, tenant).await
+        self.read(async |source| read::counts(&source, tenant).await).await
     }
 }

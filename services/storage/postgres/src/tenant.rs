@@ -7,6 +7,7 @@ use tidemill_store::tenant::{Key, Tenant, TenantStore};
 use tidemill_store::{Error, Result, token};
 
 use crate::PostgresStore;
+use crate::reader::Source;
 use crate::writer::{Outcome, Step, Write};
 
 type TenantRow = (String, i32, i64);
@@ -14,7 +15,7 @@ type TenantRow = (String, i32, i64);
 #[async_trait]
 impl TenantStore for PostgresStore {
     async fn store_id(&self) -> Result<String> {
-        let id = self.database.row(|| query_as::<_, (String,)>("SELECT id FROM store")).await?;
+        let id = self.database.primary.row(|| query_as::<_, (String,)>("SELECT id FROM store")).await?;
         id.map(|(id,)| id).ok_or_else(|| Error::Internal("the store has no id".to_owned()))
     }
 
@@ -28,20 +29,11 @@ impl TenantStore for PostgresStore {
             query_as("SELECT name, tier, created_at FROM tenants WHERE name = ANY($1) ORDER BY name")
                 .bind(&names)
         };
-        self.database.rows(rows).await?.into_iter().map(decode).collect()
+        self.database.primary.rows(rows).await?.into_iter().map(decode).collect()
     }
 
     async fn page_tenants(&self, page: PageRequest) -> Result<Page<Tenant>> {
-        let after: Option<String> = token::decode(&["tenants"], &page.token)?;
-        let after = after.unwrap_or_default();
-        let rows = || {
-            query_as("SELECT name, tier, created_at FROM tenants WHERE name > $1 ORDER BY name LIMIT $2")
-                .bind(&after)
-                .bind(i64::from(page.size) + 1)
-        };
-        let rows =
-            self.database.rows(rows).await?.into_iter().map(decode).collect::<Result<Vec<Tenant>>>()?;
-        Ok(Page::cut(rows, page.size, |last| token::encode(&["tenants"], &last.name)))
+        self.read(|source| read_page(source, page.clone())).await
     }
 
     async fn add_key(&self, key: Key) -> Result<()> {
@@ -56,13 +48,26 @@ impl TenantStore for PostgresStore {
             )
             .bind(hash.to_vec())
         };
-        let Some((operator, created_at, name, tier, tenant_at)) = self.database.row(row).await? else {
+        let Some((operator, created_at, name, tier, tenant_at)) = self.database.primary.row(row).await?
+        else {
             return Ok(None);
         };
         let tenant = decode((name, tier, tenant_at))?;
         let created_at = Timestamp::from_micros(created_at);
         Ok(Some((Key { hash, tenant: tenant.name.clone(), operator, created_at }, tenant)))
     }
+}
+
+async fn read_page(source: Source, page: PageRequest) -> Result<Page<Tenant>> {
+    let after: Option<String> = token::decode(&["tenants"], &page.token)?;
+    let after = after.unwrap_or_default();
+    let rows = || {
+        query_as("SELECT name, tier, created_at FROM tenants WHERE name > $1 ORDER BY name LIMIT $2")
+            .bind(&after)
+            .bind(i64::from(page.size) + 1)
+    };
+    let rows = source.rows(rows).await?.into_iter().map(decode).collect::<Result<Vec<Tenant>>>()?;
+    Ok(Page::cut(rows, page.size, |last| token::encode(&["tenants"], &last.name)))
 }
 
 fn decode((name, tier, created_at): TenantRow) -> Result<Tenant> {

@@ -106,7 +106,7 @@ impl Database {
 
     async fn attempt<W: Write>(self: &Arc<Self>, calls: &[W]) -> Outcome<Vec<W::Output>> {
         let mut connection = self.acquire().await?;
-        let mut transaction = connection.begin_with(self.begin_write()).await?;
+        let mut transaction = connection.begin_with(self.settings.begin_write()).await?;
         let mut step = Step::new(&mut transaction, self);
         let done = match W::run(calls, &mut step).await {
             Ok(outputs) => step.save_changes().await.map(|changes| (outputs, changes)),

@@ -25,6 +25,9 @@ mod tenant;
 mod writer;
 
 use std::fmt;
+use std::sync::Arc;
+
+use tidemill_store::{Freshness, Store};
 
 pub use config::{SqliteConfig, Synchronous};
 pub use error::Error;
@@ -73,6 +76,11 @@ impl Store for SqliteStore {
 
     fn connections(&self) -> Vec<Connections> {
         vec![self.readers.connections(), self.writer.connections()]
+    }
+
+    fn reading(self: Arc<Self>, _: Freshness) -> Arc<dyn Store> {
+        // Every read sees everything.
+        self
     }
 }
 

@@ -9,6 +9,7 @@ pub mod appending;
 pub mod concurrency;
 pub mod documents;
 pub mod fixture;
+pub mod freshness;
 pub mod history;
 pub mod isolation;
 pub mod leasing;
@@ -120,6 +121,9 @@ macro_rules! conformance_suite {
             a_tenant_cannot_change_another
             an_unknown_tenant_reads_as_empty_and_cannot_write
             two_tenants_may_have_the_same
+        ]);
+        $crate::conformance_suite!(@module $make, freshness: [
+            a_read_sees_what_was_acknowledged_before_its_position
         ]);
         $crate::conformance_suite!(@module $make, concurrency: [
             sixteen_callers_lease_and_settle_each_task_once

@@ -18,6 +18,7 @@
 pub mod conformance;
 pub mod content;
 pub mod error;
+pub mod freshness;
 pub mod memory;
 pub mod page;
 pub mod schema;
@@ -27,14 +28,31 @@ pub mod tenant;
 pub mod text;
 pub mod token;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
 pub use content::ContentStore;
 pub use error::{Error, Result};
+pub use freshness::{Freshness, Position};
 pub use memory::MemoryStore;
 pub use task::TaskStore;
 pub use tenant::TenantStore;
 
 /// Everything that a store does.
+///
+/// Reads see everything that was acknowledged before they began. Those that show things to people (pages, searches,
+/// counts, documents) may see a little less through [`Store::reading`], where a store has copies that answer them.
+#[async_trait]
 pub trait Store: TenantStore + ContentStore + TaskStore {
+    /// The same store, whose pages, searches, counts and documents need to be no fresher than this.
+    fn reading(self: Arc<Self>, freshness: Freshness) -> Arc<dyn Store>;
+
+    /// A place behind everything that this store has acknowledged; none where every read sees all of it anyway.
+    async fn position(&self) -> Option<Position> {
+        None
+    }
+
     /// What is behind it, by the names that OpenTelemetry has for databases (`db.system.name`).
     fn system(&self) -> &'static str;
 

@@ -11,14 +11,14 @@ mod task;
 mod tenant;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidemill_kernel::{Id, TenantName, Timestamp};
 
 use crate::content::{Analysis, Document, Query, Source};
 use crate::task::Task;
 use crate::tenant::{Key, Tenant};
-use crate::{Error, Result, Store};
+use crate::{Error, Freshness, Result, Store};
 
 /// The store in memory.
 #[derive(Debug)]
@@ -41,6 +41,11 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn system(&self) -> &'static str {
         "memory"
+    }
+
+    fn reading(self: Arc<Self>, _: Freshness) -> Arc<dyn Store> {
+        // Every read sees everything.
+        self
     }
 }
 

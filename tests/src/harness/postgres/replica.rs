@@ -1,9 +1,29 @@
 //! A streaming replica of a server on the same machine: made from a base backup, fed over a replication slot, so that it
 //! catches up whatever happened to it meanwhile.
 
+use std::process::Command;
+
 use anyhow::{Context, Result};
 
 use super::{Server, folder, free_port, run};
+
+/// A server whose processes are halted.
+#[derive(Debug)]
+pub struct Halted {
+    processes: Vec<String>,
+}
+
+impl Halted {
+    fn signal(&self, signal: &str) -> Result<()> {
+        run(Command::new("kill").arg(signal).args(&self.processes)).map(drop)
+    }
+}
+
+impl Drop for Halted {
+    fn drop(&mut self) {
+        let _ = self.signal("-CONT");
+    }
+}
 
 impl Server {
     /// A streaming replica of this server: a server of its own that answers reads. It is stopped and started again as
@@ -50,6 +70,22 @@ impl Server {
     /// When the server refuses.
     pub fn resume_replay(&self) -> Result<()> {
         self.psql("SELECT pg_wal_replay_resume()").map(drop)
+    }
+
+    /// Halts all its processes as they stand, until the answer is dropped: connections stay open, nobody answers.
+    ///
+    /// # Errors
+    /// When they cannot be told to.
+    pub fn halt(&self) -> Result<Halted> {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid"))?;
+        let postmaster = file.lines().next().context("no process")?.to_owned();
+        let list = run(Command::new("ps").args(["-o", "pid=", "--ppid", &postmaster]))?;
+        let children = String::from_utf8_lossy(&list.stdout).into_owned();
+        let processes: Vec<String> =
+            children.split_whitespace().map(str::to_owned).chain([postmaster]).collect();
+        let halted = Halted { processes };
+        halted.signal("-STOP")?;
+        Ok(halted)
     }
 
     /// Makes a primary of a replica, and waits until it is one.

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::matches::{self, Candidate};
 use super::row::{DocumentRow, document_columns};
 use super::words::Words;
-use crate::database::Database;
 use crate::ledger::Content;
+use crate::reader::Source;
 use crate::task::{id, uuid};
 use crate::writer::{Outcome, Step, Write};
 
@@ -186,7 +186,7 @@ async fn numbers(tenant: i64, ids: HashSet<Id>, step: &mut Step<'_>) -> Outcome<
 }
 
 /// Documents by id.
-pub(super) async fn read(database: &Database, tenant: &TenantName, ids: &[Id]) -> Result<Vec<Document>> {
+pub(super) async fn read(source: &Source, tenant: &TenantName, ids: &[Id]) -> Result<Vec<Document>> {
     let ids: Vec<Uuid> = ids.iter().copied().map(uuid).collect();
     let rows = || {
         query_as::<_, DocumentRow>(concat!(
@@ -198,5 +198,5 @@ pub(super) async fn read(database: &Database, tenant: &TenantName, ids: &[Id]) -
         .bind(tenant.as_str())
         .bind(&ids)
     };
-    Ok(database.rows(rows).await?.into_iter().map(DocumentRow::decode).collect())
+    Ok(source.rows(rows).await?.into_iter().map(DocumentRow::decode).collect())
 }

@@ -10,9 +10,9 @@ use tidemill_store::text::clean;
 use tidemill_store::{Error, Result, token};
 
 use super::row::QueryRow;
-use crate::database::Database;
 use crate::ledger::Content;
 use crate::page::PageRows;
+use crate::reader::Source;
 use crate::task::{cancel_of_query, uuid};
 use crate::writer::{Outcome, Step, Write};
 
@@ -130,7 +130,7 @@ async fn find(tenant: i64, name: &str, step: &mut Step<'_>) -> Outcome<Option<(i
 
 /// All queries and their version, of one moment: one statement. A tenant without queries gives one row without any.
 pub(super) async fn load(
-    database: &Database,
+    source: &Source,
     tenant: &TenantName,
     known_version: Option<i64>,
 ) -> Result<QuerySet> {
@@ -144,7 +144,7 @@ pub(super) async fn load(
         .bind(tenant.as_str())
         .bind(known_version)
     };
-    let rows = database.rows(rows).await?;
+    let rows = source.rows(rows).await?;
     let version = rows.first().map_or(0, |row| row.query_version);
     if known_version == Some(version) {
         return Ok(QuerySet { version, queries: None });
@@ -168,7 +168,7 @@ impl<'r> FromRow<'r, PgRow> for VersionedRow {
 }
 
 /// A page of queries by name.
-pub(super) async fn page(database: &Database, tenant: &TenantName, page: PageRequest) -> Result<Page<Query>> {
+pub(super) async fn page(source: &Source, tenant: &TenantName, page: PageRequest) -> Result<Page<Query>> {
     let scope = ["queries", tenant.as_str()];
     let after: String = token::decode(&scope, &page.token)?.unwrap_or_default();
     let rows = |missing| {
@@ -182,7 +182,7 @@ pub(super) async fn page(database: &Database, tenant: &TenantName, page: PageReq
         .bind(missing)
     };
     let mut read = PageRows::new(page.size, QueryRow::bytes);
-    database.fill(&mut read, rows).await?;
+    source.fill(&mut read, rows).await?;
     let Page { items, next_token } = read.cut(|last| token::encode(&scope, &last.name));
     let items = items.into_iter().map(QueryRow::decode).collect::<Result<_>>()?;
     Ok(Page { items, next_token })

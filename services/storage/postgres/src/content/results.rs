@@ -8,8 +8,8 @@ use tidemill_store::text::clean;
 use tidemill_store::{Error, Result, token};
 
 use super::row::{FoundRow, document_columns};
-use crate::database::Database;
 use crate::page::PageRows;
+use crate::reader::Source;
 
 /// Results of matches `m`.
 macro_rules! found {
@@ -38,7 +38,7 @@ const NEWEST: &str = found!(
 
 /// Results of one query, best first, equal ones in the order of storing.
 pub(super) async fn best(
-    database: &Database,
+    source: &Source,
     tenant: &TenantName,
     name: &str,
     page: PageRequest,
@@ -54,15 +54,15 @@ pub(super) async fn best(
         .bind(&cleaned)
     };
     let missing = || Error::NotFound { what: "query", name: name.to_owned() };
-    let (tenant, query) = database.row(numbers).await?.ok_or_else(missing)?;
+    let (tenant, query) = source.row(numbers).await?.ok_or_else(missing)?;
     let mut read = PageRows::new(page.size, FoundRow::bytes);
     let mut below = f64::INFINITY;
     if let Some((bits, id)) = after {
         below = f64::from_bits(bits.cast_unsigned());
         let rows = |missing| query_as(EQUAL).bind(tenant).bind(query).bind(below).bind(id).bind(missing);
-        database.fill(&mut read, rows).await?;
+        source.fill(&mut read, rows).await?;
     }
-    database
+    source
         .fill(&mut read, |missing| query_as(BELOW).bind(tenant).bind(query).bind(below).bind(missing))
         .await?;
     let key = |row: &FoundRow| (row.score.to_bits().cast_signed(), row.match_id);
@@ -70,17 +70,13 @@ pub(super) async fn best(
 }
 
 /// Results of all queries, newest first, of equal ones the last stored first.
-pub(super) async fn newest(
-    database: &Database,
-    tenant: &TenantName,
-    page: PageRequest,
-) -> Result<Page<Found>> {
+pub(super) async fn newest(source: &Source, tenant: &TenantName, page: PageRequest) -> Result<Page<Found>> {
     let scope = ["results", tenant.as_str()];
     let before: Option<(i64, i64)> = token::decode(&scope, &page.token)?;
     let (time, id) = before.unwrap_or((i64::MAX, i64::MAX));
     let mut read = PageRows::new(page.size, FoundRow::bytes);
     let rows = |missing| query_as(NEWEST).bind(tenant.as_str()).bind(time).bind(id).bind(missing);
-    database.fill(&mut read, rows).await?;
+    source.fill(&mut read, rows).await?;
     let key = |row: &FoundRow| (row.matched_at, row.match_id);
     Ok(read.cut(|last| token::encode(&scope, &key(last))).map(FoundRow::decode))
 }

@@ -13,7 +13,7 @@ use tidemill_store::{Result, token};
 
 use super::row::{DocumentRow, document_columns};
 use super::words::{is_exact, tsquery};
-use crate::database::Database;
+use crate::reader::Source;
 
 /// How many documents are looked at in one go where the index alone does not tell.
 const PIECE: i64 = 64;
@@ -23,7 +23,7 @@ type Ranked = (bool, i64, Hit);
 
 /// A page of hits.
 pub(super) async fn search(
-    database: &Database,
+    source: &Source,
     tenant: &TenantName,
     text: &str,
     page: PageRequest,
@@ -32,10 +32,10 @@ pub(super) async fn search(
     let after: Option<(bool, i64)> = token::decode(&scope, &page.token)?;
     let terms = search::parse(text)?;
     let number = || query_as::<_, (i64,)>("SELECT id FROM tenants WHERE name = $1").bind(tenant.as_str());
-    let Some((tenant,)) = database.row(number).await? else {
+    let Some((tenant,)) = source.row(number).await? else {
         return Ok(Page { items: Vec::new(), next_token: String::new() });
     };
-    let search = Search { database, tenant, asked: tsquery(tenant, &terms), exact: is_exact(&terms), terms };
+    let search = Search { source, tenant, asked: tsquery(tenant, &terms), exact: is_exact(&terms), terms };
     let (is_below, before) = after.unwrap_or((false, i64::MAX));
     let mut hits = Vec::new();
     if !is_below {
@@ -49,7 +49,7 @@ pub(super) async fn search(
 }
 
 struct Search<'a> {
-    database: &'a Database,
+    source: &'a Source,
     tenant: i64,
     asked: String,
     /// Whether the index alone tells.
@@ -94,7 +94,7 @@ impl Search<'_> {
                     statement.bind(self.tenant).bind(self.asked.as_str()).bind(before).bind(limit);
                 if below { statement.bind(self.exact) } else { statement }
             };
-            let rows = self.database.rows(rows).await?;
+            let rows = self.source.rows(rows).await?;
             let is_last = i64::try_from(rows.len()).is_ok_and(|read| read < limit);
             before = rows.last().map_or(before, |row| row.document.id);
             hits.extend(rows.into_iter().filter_map(|row| self.look(row, below)));

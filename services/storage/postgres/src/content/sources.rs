@@ -8,9 +8,9 @@ use tidemill_store::text::clean;
 use tidemill_store::{Error, Result, token};
 
 use super::row::SourceRow;
-use crate::database::Database;
 use crate::ledger::Content;
 use crate::page::PageRows;
+use crate::reader::Source as From;
 use crate::task::uuid;
 use crate::writer::{Outcome, Step, Write};
 
@@ -134,7 +134,7 @@ fn found(name: &str, changed: u64) -> Result<()> {
 }
 
 /// One source.
-pub(super) async fn read(database: &Database, tenant: &TenantName, name: &str) -> Result<Option<Source>> {
+pub(super) async fn read(from: &From, tenant: &TenantName, name: &str) -> Result<Option<Source>> {
     let name = clean(name.to_owned());
     let row = || {
         query_as::<_, SourceRow>(
@@ -144,15 +144,11 @@ pub(super) async fn read(database: &Database, tenant: &TenantName, name: &str) -
         .bind(tenant.as_str())
         .bind(&name)
     };
-    database.row(row).await?.map(SourceRow::decode).transpose()
+    from.row(row).await?.map(SourceRow::decode).transpose()
 }
 
 /// A page of sources by name.
-pub(super) async fn page(
-    database: &Database,
-    tenant: &TenantName,
-    page: PageRequest,
-) -> Result<Page<Source>> {
+pub(super) async fn page(from: &From, tenant: &TenantName, page: PageRequest) -> Result<Page<Source>> {
     let scope = ["sources", tenant.as_str()];
     let after: String = token::decode(&scope, &page.token)?.unwrap_or_default();
     let rows = |missing| {
@@ -166,7 +162,7 @@ pub(super) async fn page(
         .bind(missing)
     };
     let mut read = PageRows::new(page.size, SourceRow::bytes);
-    database.fill(&mut read, rows).await?;
+    from.fill(&mut read, rows).await?;
     let Page { items, next_token } = read.cut(|last| token::encode(&scope, &last.name));
     let items = items.into_iter().map(SourceRow::decode).collect::<Result<_>>()?;
     Ok(Page { items, next_token })

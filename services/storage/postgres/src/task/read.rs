@@ -11,12 +11,12 @@ use tidemill_store::text::clean;
 use tidemill_store::{Result, token};
 
 use super::row::{RunningRow, TaskRow, WaitingRow, priority, state, task_columns, task_states, uuid};
-use crate::database::Database;
 use crate::page::PageRows;
+use crate::reader::Source;
 use crate::tenant::tenant_name;
 
 /// One task.
-pub(super) async fn task(database: &Database, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
+pub(super) async fn task(source: &Source, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
     let row = || {
         query_as::<_, TaskRow>(concat!(
             "SELECT ",
@@ -28,7 +28,7 @@ pub(super) async fn task(database: &Database, tenant: &TenantName, id: Id) -> Re
         .bind(uuid(id))
         .bind(tenant.as_str())
     };
-    database.row(row).await?.map(TaskRow::decode).transpose()
+    source.row(row).await?.map(TaskRow::decode).transpose()
 }
 
 /// A page of tasks, newest first, of what this table shows of each. The page is cut before anything is joined to it.
@@ -57,7 +57,7 @@ const CANCELLED: &str = page_of!("finished p WHERE p.state = 5");
 
 /// A page of tasks, newest first.
 pub(super) async fn page(
-    database: &Database,
+    source: &Source,
     tenant: &TenantName,
     state: Option<TaskState>,
     kind: Option<&str>,
@@ -77,27 +77,27 @@ pub(super) async fn page(
     let mut read = PageRows::new(page.size, TaskRow::bytes);
     let rows =
         |missing| query_as(statement).bind(tenant.as_str()).bind(kind.as_deref()).bind(before).bind(missing);
-    database.fill(&mut read, rows).await?;
+    source.fill(&mut read, rows).await?;
     let Page { items, next_token } = read.cut(|last| token::encode(&scope, &last.id));
     let items = items.into_iter().map(TaskRow::decode).collect::<Result<_>>()?;
     Ok(Page { items, next_token })
 }
 
-async fn horizon(database: &Database) -> Result<i64> {
-    let row = database.row(|| query_as::<_, (i64,)>("SELECT task_log_settled()")).await?;
+async fn horizon(source: &Source) -> Result<i64> {
+    let row = source.row(|| query_as::<_, (i64,)>("SELECT task_log_settled()")).await?;
     Ok(row.map_or(0, |(place,)| place))
 }
 
 /// Waiting tasks of one queue.
 pub(super) async fn waiting(
-    database: &Database,
+    source: &Source,
     tenant: &TenantName,
     priority: Priority,
     kind: &str,
     after: i64,
     limit: u32,
 ) -> Result<Vec<Waiting>> {
-    let (horizon, kind) = (horizon(database).await?, clean(kind.to_owned()));
+    let (horizon, kind) = (horizon(source).await?, clean(kind.to_owned()));
     let rows = || {
         query_as::<_, WaitingRow>(
             "SELECT q.task_id, $1::text AS tenant, q.kind, q.priority, q.id, q.run_at FROM queue q
@@ -113,12 +113,12 @@ pub(super) async fn waiting(
         .bind(horizon)
         .bind(i64::from(limit))
     };
-    database.rows(rows).await?.into_iter().map(WaitingRow::decode).collect()
+    source.rows(rows).await?.into_iter().map(WaitingRow::decode).collect()
 }
 
 /// Waiting tasks of all queues.
-pub(super) async fn new(database: &Database, after: i64, limit: u32) -> Result<Vec<Waiting>> {
-    let horizon = horizon(database).await?;
+pub(super) async fn new(source: &Source, after: i64, limit: u32) -> Result<Vec<Waiting>> {
+    let horizon = horizon(source).await?;
     if horizon <= after {
         return Ok(Vec::new());
     }
@@ -136,11 +136,11 @@ pub(super) async fn new(database: &Database, after: i64, limit: u32) -> Result<V
         .bind(horizon)
         .bind(i64::from(limit))
     };
-    database.rows(rows).await?.into_iter().map(WaitingRow::decode).collect()
+    source.rows(rows).await?.into_iter().map(WaitingRow::decode).collect()
 }
 
 /// Running tasks.
-pub(super) async fn running(database: &Database, after: i64, limit: u32) -> Result<Vec<Running>> {
+pub(super) async fn running(source: &Source, after: i64, limit: u32) -> Result<Vec<Running>> {
     let rows = || {
         query_as::<_, RunningRow>(
             "SELECT l.task_id, n.name AS tenant, l.kind, l.priority, l.id, q.run_at, l.worker, l.token, l.expires_at,
@@ -151,12 +151,12 @@ pub(super) async fn running(database: &Database, after: i64, limit: u32) -> Resu
         .bind(after)
         .bind(i64::from(limit))
     };
-    database.rows(rows).await?.into_iter().map(RunningRow::decode).collect()
+    source.rows(rows).await?.into_iter().map(RunningRow::decode).collect()
 }
 
 /// The queues that have waiting tasks, and the place up to which all tasks are among them.
-pub(super) async fn queues(database: &Database) -> Result<Queues> {
-    let last_sequence = horizon(database).await?;
+pub(super) async fn queues(source: &Source) -> Result<Queues> {
+    let last_sequence = horizon(source).await?;
     let rows = || {
         query_as::<_, (String, i32, String, i64)>(
             "SELECT n.name, c.priority, c.kind, c.count FROM present_counts c JOIN tenants n ON n.id = c.tenant_id
@@ -166,12 +166,12 @@ pub(super) async fn queues(database: &Database) -> Result<Queues> {
     let depth = |(tenant, number, kind, waiting)| -> Result<QueueDepth> {
         Ok(QueueDepth { tenant: tenant_name(tenant)?, priority: priority(number)?, kind, waiting })
     };
-    let depths = database.rows(rows).await?.into_iter().map(depth).collect::<Result<_>>()?;
+    let depths = source.rows(rows).await?.into_iter().map(depth).collect::<Result<_>>()?;
     Ok(Queues { depths, last_sequence })
 }
 
 /// A tenant's tasks by priority and state.
-pub(super) async fn counts(database: &Database, tenant: &TenantName) -> Result<Vec<TaskCount>> {
+pub(super) async fn counts(source: &Source, tenant: &TenantName) -> Result<Vec<TaskCount>> {
     let rows = || {
         query_as::<_, (i32, i32, i64)>(
             "SELECT c.priority, c.what, sum(c.count)::bigint FROM present_counts c
@@ -183,5 +183,5 @@ pub(super) async fn counts(database: &Database, tenant: &TenantName) -> Result<V
     let count = |(number, at, count)| -> Result<TaskCount> {
         Ok(TaskCount { priority: priority(number)?, state: state(at)?, count })
     };
-    database.rows(rows).await?.into_iter().map(count).collect()
+    source.rows(rows).await?.into_iter().map(count).collect()
 }

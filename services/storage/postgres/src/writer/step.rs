@@ -7,8 +7,9 @@ use tidemill_kernel::TenantName;
 use tidemill_store::Error;
 
 use super::Outcome;
-use crate::database::{Database, Row, Rows};
+use crate::database::Database;
 use crate::ledger::Changes;
+use crate::reader::{Row, Rows};
 
 /// A statement with its parameters.
 pub(crate) type Statement<'a> = Query<'a, Postgres, PgArguments>;
