@@ -4,6 +4,7 @@
 pub mod collector;
 pub mod consul;
 pub mod mesh;
+pub mod pgbouncer;
 pub mod poll;
 pub mod postgres;
 pub mod proxy;

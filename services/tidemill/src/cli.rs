@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    completion, config, demo, health, migrate, push, query, recipe, reference, results, serve, source,
-    status, task, tenant, up,
+    completion, config, demo, doctor, health, migrate, push, query, recipe, reference, results, serve,
+    source, status, task, tenant, up,
 };
 use crate::exit::CODES;
 
@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Whether a port serves, for probes
     Health(health::Args),
+    /// Look at everything that is configured, and say what is wrong and how to mend it
+    Doctor(doctor::Args),
     /// Bring the database up to date, or say whether it is
     Migrate(migrate::Args),
     /// The configuration of `up`

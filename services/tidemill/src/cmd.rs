@@ -3,6 +3,7 @@
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod label;
 pub(crate) mod migrate;
@@ -42,6 +43,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Tenant(action) => tenant::run(action, &connect().await?).await,
         Command::Status(args) => status::run(&args, &connect().await?).await,
         Command::Health(args) => Box::pin(health::run(args, &connection)).await,
+        Command::Doctor(args) => Box::pin(doctor::run(&args)).await,
         Command::Migrate(args) => Box::pin(migrate::run(&args)).await,
         Command::Config(action) => config::run(action),
         Command::Completion(args) => completion::run(&args),

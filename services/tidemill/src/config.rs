@@ -25,9 +25,20 @@ pub(crate) use clients::Clients;
 const FILE: &str = "tidemill.toml";
 
 /// Variables of this prefix that are not configuration: the client's, and the tests'.
-const NOT_OURS: [&str; 12] = [
-    "server", "ca", "key", "tenant", "shared", "config", "slow", "tools", "buf", "grpcurl", "rotel",
+const NOT_OURS: [&str; 13] = [
+    "server",
+    "ca",
+    "key",
+    "tenant",
+    "shared",
+    "config",
+    "slow",
+    "tools",
+    "buf",
+    "grpcurl",
+    "rotel",
     "promtool",
+    "pgbouncer",
 ];
 
 /// Everything that can be set.

@@ -12,6 +12,7 @@ use crate::config::PostgresConfig;
 use crate::database::{Database, Settings};
 use crate::error::{Error, Server};
 use crate::migrate;
+use crate::reader::ask_one;
 use crate::replica::Replicas;
 
 /// The oldest release that has everything that the statements use.
@@ -106,11 +107,9 @@ fn pool_options(config: &PostgresConfig) -> PgPoolOptions {
 
 /// Refuses a server that cannot hold the store.
 async fn check(connection: &mut PgConnection, server: &Server) -> Result<(), Error> {
-    let state = sqlx::query_as::<_, (i32, bool, String)>(
-        "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery(),
-                current_setting('server_encoding')",
-    );
-    let state = state.persistent(false).fetch_one(connection).await;
+    const QUESTION: &str = "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery(),
+            current_setting('server_encoding')";
+    let state = ask_one::<(i32, bool, String)>(connection, QUESTION).await;
     let (version, is_replica, encoding) = state.map_err(|error| server.fault(&error))?;
     if version < OLDEST {
         return Err(Error::TooOld {
@@ -130,7 +129,6 @@ async fn check(connection: &mut PgConnection, server: &Server) -> Result<(), Err
 
 /// A number that no other instance has at this time.
 async fn process(connection: &mut PgConnection, server: &Server) -> Result<u64, Error> {
-    let process = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").persistent(false);
-    let process = process.fetch_one(connection).await.map_err(|error| server.fault(&error))?;
-    Ok(u64::from(process.unsigned_abs()))
+    let process = ask_one::<(i32,)>(connection, "SELECT pg_backend_pid()").await;
+    process.map(|(process,)| u64::from(process.unsigned_abs())).map_err(|error| server.fault(&error))
 }

@@ -89,6 +89,26 @@ pub enum Error {
         /// What it says.
         reason: String,
     },
+    /// A pooler stands in front that shares connections, and was not expected.
+    #[error(
+        "what answers at {server} is a pooler that refuses settings of a connection ({reason}); set `shared_pooler = true`, as PgBouncer in transaction mode needs"
+    )]
+    Pooler {
+        /// The pooler.
+        server: Server,
+        /// What it says.
+        reason: String,
+    },
+    /// No encrypted connection that is as safe as was asked for.
+    #[error(
+        "PostgreSQL at {server} is not reached over TLS: {reason}; correct `sslrootcert` (who signed its certificate), the host name that the certificate is for, or `sslmode` in `url`"
+    )]
+    Tls {
+        /// The server.
+        server: Server,
+        /// What is wrong.
+        reason: String,
+    },
     /// The server is too old.
     #[error("PostgreSQL at {server} is version {version}; version {oldest} or later is needed: upgrade it")]
     TooOld {
@@ -145,6 +165,7 @@ impl Error {
     /// The kind that crosses service boundaries.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Pooler { .. } | Self::Tls { .. } => ErrorKind::Invalid,
             Self::Url(_) | Self::NoDatabase { .. } | Self::Encoding { .. } | Self::NotOurs { .. } => {
                 ErrorKind::Invalid
             }
@@ -176,11 +197,15 @@ impl Server {
     /// What a failed connection or first statement means.
     pub(crate) fn fault(&self, error: &sqlx::Error) -> Error {
         let (server, reason) = (self.clone(), said(error));
+        if is_tls(error) {
+            return Error::Tls { server, reason };
+        }
         match code(error).as_deref() {
             Some("28P01" | "28000") => Error::NotLetIn { server, reason },
             Some("3D000") => Error::NoDatabase { server },
             Some("42501") => Error::NoAccess { server, reason },
             Some("25006") => Error::ReadOnly(server),
+            Some("08P01") if reason.contains("startup parameter") => Error::Pooler { server, reason },
             Some("53100") => Error::Full { server, reason },
             Some("53300") => Error::TooMany { server, reason },
             Some("42P07" | "42710" | "42723" | "42701") => Error::NotOurs { server, reason },
@@ -234,6 +259,18 @@ impl Server {
 /// time (`https://www.postgresql.org/docs/current/errcodes-appendix.html`).
 pub(crate) fn is_contended(error: &sqlx::Error) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "40P01" | "55P03"))
+}
+
+/// Whether the two sides did not come to trust each other.
+fn is_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        // What a handshake fails with comes as data that cannot be read.
+        sqlx::Error::Io(fault) => {
+            fault.kind() == std::io::ErrorKind::InvalidData && fault.to_string().contains("certificate")
+        }
+        _ => false,
+    }
 }
 
 /// Whether a statement was ended because it took too long.

@@ -108,7 +108,7 @@ pub(crate) async fn content(source: &Source, tenant: &TenantName) -> Result<Coun
 
 /// Folds the changes into the counts; another time if it fails.
 pub(crate) async fn fold(database: &Database) {
-    if let Err(error) = sqlx::query("SELECT fold_counts()").persistent(false).execute(&database.pool).await {
+    if let Err(error) = sqlx::raw_sql("SELECT fold_counts()").execute(&database.pool).await {
         tracing::debug!(%error, "the counts were not folded");
     }
 }

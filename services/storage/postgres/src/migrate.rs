@@ -9,12 +9,17 @@ use tidemill_store::schema::{Migrated, Migration, Schema};
 
 use crate::connect;
 use crate::error::{Error, Server};
+use crate::reader::{ask, ask_one};
 use crate::{PostgresConfig, PostgresStore};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Nobody else's advisory lock: 0x546b << 48.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(21611::bigint << 48)";
+
+/// The migrator prepares statements by names that it counts from 1. A pooler hands the connection to the next client with
+/// those names taken.
+const FORGET: &str = "DEALLOCATE ALL";
 
 impl PostgresStore {
     /// How far the database's schema is. Changes nothing.
@@ -44,12 +49,12 @@ impl PostgresStore {
 pub(crate) async fn schema(connection: &mut PgConnection, server: &Server) -> Result<Schema, Error> {
     let fault = |error: sqlx::Error| server.fault(&error);
     let is_there = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
-    let is_there = sqlx::query_scalar::<_, bool>(is_there).persistent(false).fetch_one(&mut *connection);
-    let mut applied = Vec::new();
-    if is_there.await.map_err(fault)? {
+    let (is_there,) = ask_one::<(bool,)>(connection, is_there).await.map_err(fault)?;
+    let mut applied: Vec<i64> = Vec::new();
+    if is_there {
         let versions = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
-        let versions = sqlx::query_scalar::<_, i64>(versions).persistent(false).fetch_all(connection);
-        applied = versions.await.map_err(fault)?;
+        let versions = ask::<(i64,)>(connection, versions).await.map_err(fault)?;
+        applied = versions.into_iter().map(|(version,)| version).collect();
     }
     let brought = MIGRATIONS
         .iter()
@@ -67,12 +72,14 @@ pub(crate) async fn migrate(connection: &mut PgConnection, server: &Server) -> R
                  SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
     let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await.map_err(fault)?;
     sqlx::raw_sql(LOCK).execute(&mut *transaction).await.map_err(fault)?;
+    sqlx::raw_sql(FORGET).execute(&mut *transaction).await.map_err(fault)?;
     let before = schema(&mut transaction, server).await?;
     migrations
         .run_direct(None, &mut *transaction, false)
         .await
         .map_err(|error| server.migration_fault(&error))?;
     let after = schema(&mut transaction, server).await?;
+    sqlx::raw_sql(FORGET).execute(&mut *transaction).await.map_err(fault)?;
     transaction.commit().await.map_err(fault)?;
     Ok(Migrated::between(&before, after))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::QueryAs;
-use sqlx::{Connection, FromRow, PgPool, Postgres};
+use sqlx::{Connection, FromRow, PgConnection, PgPool, Postgres};
 use tidemill_kernel::breaker::Outcome;
 use tidemill_store::{Error, Result};
 
@@ -20,6 +20,24 @@ pub(crate) type Rows<'a, T> = QueryAs<'a, Postgres, T, PgArguments>;
 pub(crate) trait Row: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 impl<T: for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
+
+/// The rows of a statement without parameters, asked for in one message: right outside a transaction also where a pooler
+/// gives each message another connection to the server.
+pub(crate) async fn ask<T: Row>(
+    connection: &mut PgConnection,
+    question: &'static str,
+) -> sqlx::Result<Vec<T>> {
+    let rows = sqlx::raw_sql(question).fetch_all(connection).await?;
+    rows.iter().map(T::from_row).collect()
+}
+
+/// The first of them, which must be there.
+pub(crate) async fn ask_one<T: Row>(
+    connection: &mut PgConnection,
+    question: &'static str,
+) -> sqlx::Result<T> {
+    ask(connection, question).await?.into_iter().next().ok_or(sqlx::Error::RowNotFound)
+}
 
 /// Where rows are read. Cheap to clone.
 #[derive(Clone)]
@@ -133,7 +151,7 @@ impl Source {
 async fn fitting<T: Row>(
     page: &PageRows<T>,
     statement: Rows<'_, T>,
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<T>> {
     let mut stream = statement.fetch(connection);
     let (mut rows, mut bytes) = (Vec::new(), 0);

@@ -22,8 +22,12 @@ use crate::config::PostgresConfig;
 use crate::connect;
 use crate::database::{Database, Settings};
 use crate::error::{Error as OpenError, Server};
+use crate::examine::ReplicaExamination;
 use crate::reader::{Attempt, Source};
-use board::{Board, Pick};
+use board::{Board, Left, Pick};
+
+/// How much longer than the lag that is allowed a look at the replicas takes at most.
+const SETTLING: Duration = Duration::from_millis(500);
 
 /// The replicas of a primary.
 pub(crate) struct Replicas {
@@ -105,6 +109,36 @@ impl Replicas {
         self.askers.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         futures::future::join_all(self.members.iter().map(|member| member.pool.close())).await;
     }
+}
+
+/// How the replicas of a configuration stand, as soon as that is known.
+pub(crate) async fn examine(config: &PostgresConfig) -> Result<Vec<ReplicaExamination>, OpenError> {
+    let quick = PostgresConfig { replica_check_ms: 20, ..config.clone() };
+    let Some(replicas) = Replicas::start(&quick, 0)? else { return Ok(Vec::new()) };
+    let standing = |index: usize| {
+        let shared = &replicas.shared;
+        async move {
+            let bound = Duration::from_millis(config.max_replica_lag_ms.max(1)) + SETTLING;
+            let mut ticks = tokio::time::interval(Duration::from_millis(5));
+            loop {
+                ticks.tick().await;
+                let (standing, waited) =
+                    (shared.board().standing(index, shared.now()), shared.started.elapsed());
+                match standing {
+                    Ok(()) => return Ok(waited),
+                    Err(Left::Unasked | Left::Behind) if waited < bound => {}
+                    Err(reason) => return Err(reason.to_string()),
+                }
+            }
+        }
+    };
+    let lags = futures::future::join_all((0..replicas.members.len()).map(standing)).await;
+    let members = replicas.members.iter().zip(lags);
+    let examined = members
+        .map(|(member, lag)| ReplicaExamination { server: member.settings.server.to_string(), lag })
+        .collect();
+    replicas.close().await;
+    Ok(examined)
 }
 
 /// One read on a replica. A read that is given up says nothing about it.

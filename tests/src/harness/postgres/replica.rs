@@ -64,6 +64,15 @@ impl Server {
         self.psql("SELECT pg_wal_replay_pause()").map(drop)
     }
 
+    /// Applies commits no earlier than this time after they were made, such as `300ms`.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn delay_replay(&self, time: &str) -> Result<()> {
+        self.psql(&format!("ALTER SYSTEM SET recovery_min_apply_delay = '{time}'"))?;
+        self.psql("SELECT pg_reload_conf()").map(drop)
+    }
+
     /// Applies again what comes from the primary, and what came meanwhile.
     ///
     /// # Errors

@@ -127,7 +127,7 @@ impl ConsulConfig {
     }
 
     /// The settings of the client.
-    pub(super) fn client(&self) -> Config {
+    pub fn client(&self) -> Config {
         let tls = Tls {
             ca_file: self.ca_file.clone(),
             cert_file: self.cert_file.clone(),

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::Shared;
 use super::board::{Log, Seen};
 use crate::error::Server;
-use crate::reader::Row;
+use crate::reader::{Row, ask_one};
 
 /// How often is asked, and how long an answer may take.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +118,7 @@ impl Asker {
                 Some(open) => open,
                 None => self.options.connect().await?,
             };
-            let answer = sqlx::query_as::<_, T>(question).persistent(false).fetch_one(&mut open).await?;
+            let answer = ask_one::<T>(&mut open, question).await?;
             Ok::<_, sqlx::Error>((answer, open))
         };
         let (answer, open) = timeout(self.patience, answer)
@@ -141,8 +141,7 @@ pub(super) fn guard(
     move |connection| {
         let shared = Arc::clone(&shared);
         Box::pin(async move {
-            let seen =
-                sqlx::query_as::<_, ReplicaRow>(REPLICA).persistent(false).fetch_one(connection).await?;
+            let seen = ask_one::<ReplicaRow>(connection, REPLICA).await?;
             match shared.board().still_shows(index, &seen.decode()) {
                 true => Ok(()),
                 false => Err(sqlx::Error::Protocol("it shows less than it did".to_owned())),

@@ -1,3 +1,5 @@
+//! The promise of the board against the true state of a primary and its replicas, and each reason to leave one out.
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
