@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{Server, folder, free_port, run};
 
@@ -14,14 +14,16 @@ pub struct Halted {
 }
 
 impl Halted {
-    fn signal(&self, signal: &str) -> Result<()> {
-        run(Command::new("kill").arg(signal).args(&self.processes)).map(drop)
+    /// Whether every process was there to get it.
+    fn signal(&self, signal: &str) -> bool {
+        let one = |process: &String| run(Command::new("kill").args([signal, process])).is_ok();
+        self.processes.iter().filter(|process| !one(process)).count() == 0
     }
 }
 
 impl Drop for Halted {
     fn drop(&mut self) {
-        let _ = self.signal("-CONT");
+        self.signal("-CONT");
     }
 }
 
@@ -88,12 +90,14 @@ impl Server {
     pub fn halt(&self) -> Result<Halted> {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid"))?;
         let postmaster = file.lines().next().context("no process")?.to_owned();
+        let mut halted = Halted { processes: vec![postmaster.clone()] };
+        // From now on it starts no others.
+        ensure!(halted.signal("-STOP"), "{postmaster} cannot be halted");
         let list = run(Command::new("ps").args(["-o", "pid=", "--ppid", &postmaster]))?;
         let children = String::from_utf8_lossy(&list.stdout).into_owned();
-        let processes: Vec<String> =
-            children.split_whitespace().map(str::to_owned).chain([postmaster]).collect();
-        let halted = Halted { processes };
-        halted.signal("-STOP")?;
+        halted.processes.extend(children.split_whitespace().map(str::to_owned));
+        // One that has ended meanwhile answers nobody either.
+        halted.signal("-STOP");
         Ok(halted)
     }
 
