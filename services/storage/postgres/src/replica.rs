@@ -100,7 +100,9 @@ impl Replicas {
 
     /// The connections to all of them.
     pub(crate) fn connections(&self) -> Connections {
-        let sum = |count: fn(&PgPool) -> usize| self.members.iter().map(|member| count(&member.pool)).sum::<usize>();
+        let sum = |count: fn(&PgPool) -> usize| {
+            self.members.iter().map(|member| count(&member.pool)).sum::<usize>()
+        };
         let (open, idle) = (sum(|pool| pool.size() as usize), sum(PgPool::num_idle));
         Connections { pool: "replicas", idle, used: open.saturating_sub(idle) }
     }

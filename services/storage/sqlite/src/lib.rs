@@ -27,12 +27,11 @@ mod writer;
 use std::fmt;
 use std::sync::Arc;
 
-use tidemill_store::{Freshness, Store};
+use tidemill_store::{Connections, Freshness, Store};
 
 pub use config::{SqliteConfig, Synchronous};
 pub use error::Error;
 use reader::Readers;
-use tidemill_store::{Connections, Store};
 use writer::Writer;
 
 /// The store in a data folder. Cheap calls may come from any number of tasks.
