@@ -26,6 +26,8 @@ pub struct Collector {
     home: PathBuf,
     grpc: u16,
     http: u16,
+    /// Whether it writes down what it is sent.
+    tells: bool,
     child: Option<Child>,
 }
 
@@ -35,9 +37,21 @@ impl Collector {
     /// # Errors
     /// When it does not listen in time, with what it said.
     pub async fn start(home: &Path) -> Result<Option<Self>> {
+        Self::launch(home, true).await
+    }
+
+    /// The same without writing down what it is sent, which costs time.
+    ///
+    /// # Errors
+    /// As for [`Collector::start`].
+    pub async fn start_quiet(home: &Path) -> Result<Option<Self>> {
+        Self::launch(home, false).await
+    }
+
+    async fn launch(home: &Path, tells: bool) -> Result<Option<Self>> {
         let Some(binary) = tools::tool("rotel")? else { return Ok(None) };
         let [grpc, http] = tools::free_ports()?;
-        let mut collector = Self { binary, home: home.to_owned(), grpc, http, child: None };
+        let mut collector = Self { binary, home: home.to_owned(), grpc, http, tells, child: None };
         collector.restart().await?;
         Ok(Some(collector))
     }
@@ -77,8 +91,10 @@ impl Collector {
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
         command.args(["start", "--exporter", "blackhole", "--batch-timeout", "50ms"]);
-        command.args(["--debug-log", "traces", "--debug-log", "metrics", "--debug-log", "logs"]);
-        command.args(["--debug-log-verbosity", "detailed"]);
+        if self.tells {
+            command.args(["--debug-log", "traces", "--debug-log", "metrics", "--debug-log", "logs"]);
+            command.args(["--debug-log-verbosity", "detailed"]);
+        }
         command.arg("--otlp-grpc-endpoint").arg(self.address());
         command.arg("--otlp-http-endpoint").arg(format!("127.0.0.1:{}", self.http));
         command.arg("--pid-file").arg(self.home.join("collector.pid"));
