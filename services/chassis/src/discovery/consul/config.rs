@@ -40,6 +40,8 @@ pub struct ConsulConfig {
     /// The zone that this process runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// The share of calls that the services of this process take, relative to other instances' (policy `weighted`).
+    pub weight: u32,
     /// Where others reach the services of this process: `host`, or `host:port` where ports are mapped. Found out when
     /// unset: the address that is listened on, or else the one that this machine has towards the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +79,7 @@ impl Default for ConsulConfig {
             service_prefix: "tidemill-".to_owned(),
             tags: Vec::new(),
             zone: None,
+            weight: 1,
             advertise: None,
             check_interval_ms: 1_000,
             check_timeout_ms: 1_000,
@@ -112,6 +115,9 @@ impl ConsulConfig {
             if !(least..=most).contains(&value) {
                 refuse(key, &format!("{value} is out of bounds: expected {least} to {most}"));
             }
+        }
+        if !(1..=1_000).contains(&self.weight) {
+            refuse("weight", &format!("{} is out of bounds: expected 1 to 1000", self.weight));
         }
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
         if !self.service_prefix.chars().all(is_word) {
@@ -179,13 +185,16 @@ mod tests {
         let wrong = ConsulConfig {
             check_interval_ms: 0,
             deregister_after_ms: 1_000,
+            weight: 0,
             service_prefix: "my mesh/".to_owned(),
             zone: Some(String::new()),
             advertise: Some("http://a:1".to_owned()),
             ..ConsulConfig::default()
         };
         let text = wrong.check().unwrap_err().to_string();
-        for key in ["check_interval_ms", "deregister_after_ms", "service_prefix", "zone", "advertise"] {
+        for key in
+            ["weight", "check_interval_ms", "deregister_after_ms", "service_prefix", "zone", "advertise"]
+        {
             assert!(text.contains(&format!("discovery.consul.{key}: ")), "{key} in {text}");
         }
     }

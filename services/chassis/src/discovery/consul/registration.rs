@@ -13,7 +13,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tidemill_consul::{AgentService, Check, CheckStatus, Client, Probe};
+use tidemill_consul::{AgentService, Check, CheckStatus, Client, Probe, Weights};
 use tidemill_kernel::backoff::{Backoff, Jitter};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -151,6 +151,7 @@ fn describe(
         .tag(format!("version={}", service.version))
         .meta("version", service.version)
         .meta("part", service.name);
+    entry.weights = Weights { passing: config.weight, ..Weights::default() };
     if let Some(zone) = &config.zone {
         entry = entry.tag(format!("zone={zone}")).meta("zone", zone);
     }
@@ -226,6 +227,7 @@ mod tests {
         let config = ConsulConfig {
             zone: Some("a".to_owned()),
             tags: vec!["blue".to_owned()],
+            weight: 3,
             ..ConsulConfig::default()
         };
         let consul = Consul::new(config).unwrap();
@@ -235,6 +237,7 @@ mod tests {
         let address = Address::of("::1", 7).unwrap();
         let entry = describe(&consul, &service, "::1", 7, &address);
         assert_eq!((entry.id.as_str(), entry.name.as_str()), ("tidemill-echo-::1-7", "tidemill-echo"));
+        assert_eq!(entry.weights.passing, 3);
         assert_eq!(entry.tags, ["version=1.2.3", "zone=a", "blue"]);
         assert_eq!(entry.meta.get("zone").map(String::as_str), Some("a"));
         assert!(
