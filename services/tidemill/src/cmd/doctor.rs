@@ -9,6 +9,7 @@ mod folder;
 mod network;
 mod postgres;
 mod provider;
+mod tls;
 
 use std::time::Duration;
 
@@ -84,6 +85,7 @@ fn checks(config: &Config) -> Vec<(&'static str, BoxFuture<'_, Vec<Finding>>)> {
         checks.push(("consul", consul::look(consul).boxed()));
     }
     checks.push(("collector", network::look_at_collector(&config.telemetry).boxed()));
+    checks.push(("tls", tls::look(config).boxed()));
     checks.push(("ports", network::look_at_ports(config).boxed()));
     checks.push(("providers", provider::look(config).boxed()));
     checks
@@ -96,11 +98,14 @@ mod tests {
     #[tokio::test]
     async fn every_configured_dependency_is_looked_at() {
         let names = |config: &Config| checks(config).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        assert_eq!(names(&Config::default()), ["data folder", "collector", "ports", "providers"]);
+        assert_eq!(names(&Config::default()), ["data folder", "collector", "tls", "ports", "providers"]);
         let mut whole = Config::whole();
         if let Some(postgres) = &mut whole.postgres {
             postgres.replicas.push("postgres://replica/tidemill".to_owned());
         }
-        assert_eq!(names(&whole), ["postgres", "replicas", "consul", "collector", "ports", "providers"]);
+        assert_eq!(
+            names(&whole),
+            ["postgres", "replicas", "consul", "collector", "tls", "ports", "providers"]
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Slow start: an endpoint that has just come or recovered has cold caches and empty pools; its share grows in a
 //! straight line from a tenth. All that are equally new have the same share, so a fresh start of everything slows nobody.
 //!
-//! Policies that go round take shares as their steps. Policies that choose by load get [`thin`]: an endpoint takes part
+//! Policies that go round take shares as their steps. Policies that choose by load get `thin`: an endpoint takes part
 //! in a choice with its share relative to the largest one, and then the load decides, so that no share outweighs a load.
 //!
 //! Source: Envoy's slow start mode (linear, at least 10 % of the weight).
