@@ -73,12 +73,18 @@ fn has(span: &Span, kind: &str, attributes: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// The spans of a trace, once its attempt has ended and every parent is there.
+/// The spans of a trace, once its attempt has ended, every parent is there and every call to another
+/// process has been told by the one who answered it: each process sends its spans in its own time.
 fn whole(seen: &Seen, trace: &str) -> Option<Vec<Span>> {
     let spans: Vec<Span> = seen.trace(trace).into_iter().cloned().collect();
     let has = |id: &str| spans.iter().any(|span| span.id == id);
+    let is_asked = |span: &Span| {
+        span.kind == "CLIENT" && span.attributes.get("rpc.system").is_some_and(|it| it == "grpc")
+    };
+    let is_answered = |call: &Span| spans.iter().any(|span| span.kind == "SERVER" && span.parent == call.id);
     let is_whole = spans.iter().any(|span| span.name == "process analyze")
-        && spans.iter().all(|span| span.parent.is_empty() || has(&span.parent));
+        && spans.iter().all(|span| span.parent.is_empty() || has(&span.parent))
+        && spans.iter().all(|span| !is_asked(span) || is_answered(span));
     is_whole.then_some(spans)
 }
 
