@@ -55,6 +55,7 @@ pub fn encode_lease(task: Task, token: Id, expires_at: Timestamp) -> types::Leas
         task: Some(encode_task(task)),
         token: token.to_string(),
         expires_at: Some(time::encode(expires_at)),
+        ..types::Lease::default()
     }
 }
 
