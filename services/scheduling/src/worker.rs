@@ -99,10 +99,11 @@ async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<Work
             Some(Heard::Credits(credits)) => handle.tell(Event::Credits { session, credits }),
             Some(Heard::Results(results)) => handle.tell(Event::Results { session, results }),
             Some(Heard::Heartbeat(beat)) => {
-                let tasks = beat.task_ids.iter().filter_map(|task| task.parse().ok()).collect();
+                let named = beat.task_ids.iter().chain(beat.running.iter().map(|running| &running.task_id));
+                let tasks = named.filter_map(|task| task.parse().ok()).collect();
                 handle.tell(Event::Heartbeat { session, tasks });
             }
-            Some(Heard::Hello(_)) | None => {
+            _ => {
                 debug!(session, "a message without a meaning here was passed over")
             }
         }

@@ -44,7 +44,12 @@ pub(crate) async fn work(
     let (say, said) = mpsc::channel(64);
     send(
         &say,
-        Say::Hello(Hello { worker: worker.name.clone(), kinds: worker.handlers.keys().cloned().collect() }),
+        Say::Hello(Hello {
+            worker: worker.name.clone(),
+            kinds: worker.handlers.keys().cloned().collect(),
+            slots: worker.config.slots,
+            ..Hello::default()
+        }),
     )
     .await?;
     let mut hear = tokio::select! {
@@ -143,13 +148,15 @@ impl Session<'_> {
             }
             Hear::Cancel(cancel) => cancel.task_ids.iter().for_each(|task| self.slots.cancel(task)),
             Hear::Drain(_) => self.draining = true,
+            Hear::Shards(_) | Hear::Withdrawn(_) => {}
         }
         Ok(())
     }
 
     /// Keeps the leases of what runs.
     async fn beat(&self) -> Result<(), Status> {
-        send(&self.say, Say::Heartbeat(Heartbeat { task_ids: self.slots.tasks() })).await
+        send(&self.say, Say::Heartbeat(Heartbeat { task_ids: self.slots.tasks(), ..Heartbeat::default() }))
+            .await
     }
 
     /// Sends what has ended, all of it in one message, and asks for as many tasks again.

@@ -37,7 +37,11 @@ impl Peer {
     }
 
     async fn welcome(&self) {
-        self.say(Say::Welcome(Welcome { lease_duration: Some(duration(Duration::from_secs(10))) })).await;
+        self.say(Say::Welcome(Welcome {
+            lease_duration: Some(duration(Duration::from_secs(10))),
+            ..Welcome::default()
+        }))
+        .await;
     }
 
     /// The next message that is no heartbeat; none when the stream has ended.
@@ -55,8 +59,8 @@ impl Peer {
 
     async fn lease(&self, task: &str, token: &str) {
         let task = Task { id: task.into(), kind: "demo".into(), ..Task::default() };
-        let lease = Lease { task: Some(task), token: token.into(), expires_at: None };
-        self.say(Say::Leases(Leases { leases: vec![lease] })).await;
+        let lease = Lease { task: Some(task), token: token.into(), ..Lease::default() };
+        self.say(Say::Leases(Leases { leases: vec![lease], batches: Vec::new() })).await;
     }
 }
 
@@ -198,8 +202,10 @@ async fn a_drain_finishes_what_runs_and_waits_for_the_word_that_it_counts() {
     bench.go.add_permits(1);
     let Some(Heard::Results(results)) = peer.hear().await else { panic!("no results") };
     assert_eq!(results.completions[0].task_id, "t1");
-    peer.say(Say::Outcomes(Outcomes { outcomes: vec![Outcome { task_id: "t1".into(), accepted: true }] }))
-        .await;
+    peer.say(Say::Outcomes(Outcomes {
+        outcomes: vec![Outcome { task_id: "t1".into(), accepted: true, moved: false }],
+    }))
+    .await;
     bench.running.await.unwrap();
     assert!(peer.hear().await.is_none());
 }
@@ -234,7 +240,7 @@ async fn a_scheduler_that_never_answers_does_not_hold_up_the_end() {
 async fn a_second_attempt_of_a_task_can_be_cancelled_as_the_first_one_was() {
     let mut bench = bench(1);
     let mut peer = bench.joined().await;
-    let cancel = || Say::Cancel(Cancel { task_ids: vec!["t1".into()] });
+    let cancel = || Say::Cancel(Cancel { task_ids: vec!["t1".into()], attempts: Vec::new() });
     peer.lease("t1", "a").await;
     bench.begun.acquire().await.unwrap().forget();
     peer.say(cancel()).await;

@@ -45,7 +45,7 @@ impl Engine {
             return;
         }
         self.sessions.insert(session, Session::new(worker, kinds));
-        let welcome = Welcome { lease_duration: Some(duration(self.config.lease())) };
+        let welcome = Welcome { lease_duration: Some(duration(self.config.lease())), ..Welcome::default() };
         effects.push(Effect::Say { session, message: Say::Welcome(welcome) });
     }
 
@@ -118,7 +118,8 @@ impl Engine {
         }
         Self::release(&orphans, effects);
         if here && !leases.is_empty() {
-            effects.push(Effect::Say { session, message: Say::Leases(Leases { leases }) });
+            effects
+                .push(Effect::Say { session, message: Say::Leases(Leases { leases, batches: Vec::new() }) });
         }
     }
 
@@ -151,7 +152,7 @@ impl Engine {
     /// Tells the worker, if it is there, to stop an attempt.
     pub(super) fn say_cancel(held: &Held, effects: &mut Vec<Effect>) {
         if let Some(session) = held.session {
-            let cancel = Cancel { task_ids: vec![held.candidate.id.to_string()] };
+            let cancel = Cancel { task_ids: vec![held.candidate.id.to_string()], attempts: Vec::new() };
             effects.push(Effect::Say { session, message: Say::Cancel(cancel) });
         }
     }

@@ -69,7 +69,8 @@ impl Engine {
         }
         self.settle_next(session, effects);
         if !refused.is_empty() {
-            let outcomes = refused.into_iter().map(|task_id| Outcome { task_id, accepted: false }).collect();
+            let outcomes =
+                refused.into_iter().map(|task_id| Outcome { task_id, ..Outcome::default() }).collect();
             effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
         }
     }
@@ -162,7 +163,7 @@ impl Engine {
         let mut follow_ups = false;
         for (index, (task, token, ending)) in settlement.endings.into_iter().enumerate() {
             let accepted = accepted.get(index).copied().unwrap_or(false);
-            outcomes.push(Outcome { task_id: task.to_string(), accepted });
+            outcomes.push(Outcome { task_id: task.to_string(), accepted, moved: false });
             let expired = matches!(ending, Ending::Failed { only_if_expired: true, .. });
             if expired && !accepted && self.keep(task, token, now) {
                 continue;
@@ -214,7 +215,7 @@ impl Engine {
         }
         if let Some(session) = settlement.session {
             let refused =
-                |(task, _, _): &(Id, Id, Ending)| Outcome { task_id: task.to_string(), accepted: false };
+                |(task, _, _): &(Id, Id, Ending)| Outcome { task_id: task.to_string(), ..Outcome::default() };
             let outcomes = settlement.endings.iter().map(refused).collect();
             effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
             self.settled(session, effects);

@@ -52,7 +52,7 @@ fn asked(effects: &[Effect]) -> Vec<Grant> {
 
 fn lease(grant: &Grant) -> Lease {
     let task = Task { id: grant.candidate.id.to_string(), attempt: 1, max_attempts: 2, ..Task::default() };
-    Lease { task: Some(task), token: grant.token.to_string(), expires_at: None }
+    Lease { task: Some(task), token: grant.token.to_string(), ..Lease::default() }
 }
 
 /// A sign of life from a worker that runs the task.
@@ -86,7 +86,10 @@ fn failed(grant: &Grant, token: Id) -> Event {
         retryable: true,
         not_before: None,
     };
-    Event::Results { session: 1, results: Results { completions: vec![], failures: vec![failure] } }
+    Event::Results {
+        session: 1,
+        results: Results { completions: vec![], failures: vec![failure], ..Results::default() },
+    }
 }
 
 fn settlement(effects: &[Effect]) -> Option<Settlement> {

@@ -23,7 +23,7 @@ struct Hand {
 impl Hand {
     async fn join(mesh: &Mesh, credits: u32) -> Self {
         let (say, said) = mpsc::channel(16);
-        let hello = Hello { worker: "hand".into(), kinds: vec!["raw".into()] };
+        let hello = Hello { worker: "hand".into(), kinds: vec!["raw".into()], ..Hello::default() };
         for message in [Say::Hello(hello), Say::Credits(Credits { count: credits })] {
             say.send(WorkRequest { message: Some(message) }).await.unwrap();
         }

@@ -10,7 +10,6 @@ mod search;
 mod sources;
 
 use async_trait::async_trait;
-use sqlx::query;
 use tidemill_kernel::{Id, Page, PageRequest, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::content::{
@@ -18,6 +17,7 @@ use tidemill_store::content::{
 };
 
 use crate::SqliteStore;
+use crate::statement::query;
 
 pub(crate) use analyses::{NewAnalysis, add_analyses};
 

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::migrate::MigrateError;
 use tidemill_kernel::ErrorKind;
 use tidemill_store::Error as StoreError;
 
@@ -97,7 +96,7 @@ impl Error {
     }
 
     /// What a failed connection or first statement means.
-    pub(crate) fn database(file: &Path, error: &sqlx::Error) -> Self {
+    pub(crate) fn database(file: &Path, error: &rusqlite::Error) -> Self {
         let (path, reason) = (file.to_owned(), error.to_string());
         match primary_code(error) {
             Some(NOTADB) => Self::NotADatabase(path),
@@ -107,44 +106,28 @@ impl Error {
             _ => Self::Open { path, reason },
         }
     }
-
-    /// What a failed migration means.
-    pub(crate) fn migration(file: &Path, error: &MigrateError) -> Self {
-        match error {
-            MigrateError::VersionMissing(migration) | MigrateError::VersionTooNew(migration, _) => {
-                Self::Newer { file: file.to_owned(), migration: *migration }
-            }
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                Self::database(file, error)
-            }
-            other => Self::Open { path: file.to_owned(), reason: other.to_string() },
-        }
-    }
 }
 
-const PERM: u32 = 3;
-const BUSY: u32 = 5;
-const LOCKED: u32 = 6;
-const READONLY: u32 = 8;
-const CORRUPT: u32 = 11;
-const FULL: u32 = 13;
-const CANTOPEN: u32 = 14;
-const NOTADB: u32 = 26;
+const PERM: i32 = 3;
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const READONLY: i32 = 8;
+const CORRUPT: i32 = 11;
+const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
+const NOTADB: i32 = 26;
 
 /// SQLite's result code without its extension (`https://sqlite.org/rescode.html`).
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<u32>().ok().map(|code| code & 0xff)
+fn primary_code(error: &rusqlite::Error) -> Option<i32> {
+    Some(error.sqlite_error()?.extended_code & 0xff)
 }
 
 /// What a failed statement means to a caller of the port.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
-pub(crate) fn failed(error: sqlx::Error) -> StoreError {
-    match (&error, primary_code(&error)) {
-        (_, Some(FULL)) => StoreError::Full(error.to_string()),
-        (_, Some(BUSY | LOCKED)) => StoreError::Unavailable(error.to_string()),
-        (sqlx::Error::PoolTimedOut, _) => StoreError::Unavailable("every reader is busy".to_owned()),
-        (sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed, _) => closed(),
+pub(crate) fn failed(error: rusqlite::Error) -> StoreError {
+    match primary_code(&error) {
+        Some(FULL) => StoreError::Full(error.to_string()),
+        Some(BUSY | LOCKED) => StoreError::Unavailable(error.to_string()),
         _ => StoreError::Internal(error.to_string()),
     }
 }

@@ -4,8 +4,8 @@
 //! - One process has a data folder open; inside it one connection writes, so a write never waits for another's lock.
 //! - Writes that wait together commit together, and nobody is answered before that commit (`writer`). A step that
 //!   fails is undone alone; a commit that fails is answered to all, and nothing of it stays.
-//! - Rows travel as one JSON text for a whole batch, both ways: a batch is a handful of statements, never one for each
-//!   row. Statements are literals, prepared once for each connection.
+//! - SQLite runs where it is asked: a step is ordinary code on the writer's thread, a read one on a thread of its own.
+//!   Statements are literals, prepared once for each connection. Content travels as one JSON text for a whole batch.
 //! - Readers are other connections on the write-ahead log: they see whole commits and block nobody.
 //! - Counts are kept by the steps that change them; no count reads a table through.
 //!
@@ -20,6 +20,7 @@ pub mod error;
 mod migrate;
 mod open;
 mod reader;
+mod statement;
 mod task;
 mod tenant;
 mod writer;
@@ -31,6 +32,7 @@ use tidemill_store::{Connections, Freshness, Store};
 
 pub use config::{SqliteConfig, Synchronous};
 pub use error::Error;
+use open::Opened;
 use reader::Readers;
 use writer::Writer;
 
@@ -43,10 +45,10 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the data folder: makes it if it is missing, brings its database up to date, keeps others out.
     pub async fn open(config: SqliteConfig) -> Result<Self, Error> {
-        let opened = open::open(&config).await?;
-        let readers = Readers::new(opened.readers);
-        let writer = Writer::start(&config.path, opened.writer, opened.lock);
-        Ok(Self { writer, readers })
+        let Opened { lock, writer, reader, file } = migrate::off_the_loop(&config, open::open).await?;
+        let writer =
+            Writer::start(&config.path, writer, lock).map_err(|error| Error::file(&config.path, &error))?;
+        Ok(Self { writer, readers: Readers::new(config, file, reader) })
     }
 
     /// Finishes the writes that wait and closes the folder. Calls that come later are answered

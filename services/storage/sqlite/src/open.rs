@@ -4,12 +4,12 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::config::{SqliteConfig, Synchronous};
 use crate::error::Error;
 use crate::migrate;
+use crate::statement::PREPARED;
 
 /// SQLite's page size; fixed when the file is made.
 const PAGE_BYTES: u32 = 4_096;
@@ -18,40 +18,34 @@ const PAGE_BYTES: u32 = 4_096;
 pub(crate) struct Opened {
     /// Held as long as the store is open.
     pub(crate) lock: File,
-    pub(crate) writer: SqliteConnection,
-    pub(crate) readers: SqlitePool,
+    pub(crate) writer: Connection,
+    /// The first of the readers.
+    pub(crate) reader: Connection,
+    pub(crate) file: PathBuf,
 }
 
 /// Opens a data folder; makes it and brings it up to date where needed.
-pub(crate) async fn open(config: &SqliteConfig) -> Result<Opened, Error> {
-    let (lock, mut writer, file) = begin(config).await?;
+pub(crate) fn open(config: &SqliteConfig) -> Result<Opened, Error> {
+    let (lock, mut writer, file) = begin(config)?;
     if config.migrate {
-        migrate::migrate(&mut writer, &file).await?;
-    } else if let Some(missing) = migrate::schema(&mut writer, &file).await?.outstanding.first() {
+        migrate::migrate(&mut writer, &file)?;
+    } else if let Some(missing) = migrate::schema(&writer, &file)?.outstanding.first() {
         return Err(Error::Outdated { file, migration: missing.version });
     }
-    let readers = SqlitePoolOptions::new()
-        .max_connections(config.readers.max(1))
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .connect_with(reader_options(config, &file))
-        .await
-        .map_err(|error| Error::database(&file, &error))?;
-    Ok(Opened { lock, writer, readers })
+    let reader = open_reader(config, &file).map_err(|error| Error::database(&file, &error))?;
+    Ok(Opened { lock, writer, reader, file })
 }
 
 /// The lock of a data folder, which is made where needed, and a connection that may write its database.
-pub(crate) async fn begin(config: &SqliteConfig) -> Result<(File, SqliteConnection, PathBuf), Error> {
+pub(crate) fn begin(config: &SqliteConfig) -> Result<(File, Connection, PathBuf), Error> {
     let folder = &config.path;
     make(folder)?;
     let lock = lock(folder)?;
     let file = database(folder);
     if file.exists() {
-        is_ours(&file).await?;
+        is_ours(&file)?;
     }
-    let writer = writer_options(config, &file).connect().await;
-    let writer = writer.map_err(|error| Error::database(&file, &error))?;
+    let writer = open_writer(config, &file).map_err(|error| Error::database(&file, &error))?;
     Ok((lock, writer, file))
 }
 
@@ -61,10 +55,9 @@ pub(crate) fn database(folder: &Path) -> PathBuf {
 }
 
 /// A connection that only reads, also while another process has the folder open.
-pub(crate) async fn look(file: &Path) -> Result<SqliteConnection, Error> {
-    is_ours(file).await?;
-    let looker = shared_options(file).read_only(true).connect().await;
-    looker.map_err(|error| Error::database(file, &error))
+pub(crate) fn look(file: &Path) -> Result<Connection, Error> {
+    is_ours(file)?;
+    connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| Error::database(file, &error))
 }
 
 fn make(folder: &Path) -> Result<(), Error> {
@@ -95,61 +88,61 @@ fn lock(folder: &Path) -> Result<File, Error> {
 }
 
 /// Refuses a database of something else before anything of it is changed: it has tables, but not ours.
-async fn is_ours(file: &Path) -> Result<(), Error> {
-    let refuse = |error: sqlx::Error| Error::database(file, &error);
-    let mut connection = shared_options(file).read_only(true).connect().await.map_err(refuse)?;
+fn is_ours(file: &Path) -> Result<(), Error> {
     let count = "SELECT count(*) = 0 OR sum(name = '_sqlx_migrations') = 1 FROM sqlite_schema";
-    let ours: bool = sqlx::query_scalar(count).fetch_one(&mut connection).await.map_err(refuse)?;
-    connection.close().await.map_err(refuse)?;
+    let ours = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|connection| connection.query_row(count, [], |row| row.get(0)))
+        .map_err(|error| Error::database(file, &error))?;
     if ours { Ok(()) } else { Err(Error::NotADatabase(file.to_owned())) }
 }
 
-fn writer_options(config: &SqliteConfig, file: &Path) -> SqliteConnectOptions {
+fn open_writer(config: &SqliteConfig, file: &Path) -> rusqlite::Result<Connection> {
+    let writer = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    writer.pragma_update(None, "page_size", PAGE_BYTES)?;
+    writer.pragma_update(None, "journal_mode", "wal")?;
     let synchronous = match config.synchronous {
-        Synchronous::Full => SqliteSynchronous::Full,
-        Synchronous::Normal => SqliteSynchronous::Normal,
+        Synchronous::Full => "full",
+        Synchronous::Normal => "normal",
     };
-    let options = shared_options(file)
-        .create_if_missing(true)
-        .page_size(PAGE_BYTES)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(synchronous)
-        .pragma("cache_size", cache_pages(config.cache_bytes.saturating_mul(4)))
-        // What a savepoint needs to undo its pages stays in memory, not in a file beside the log.
-        .pragma("temp_store", "memory")
-        // The log is copied into the file at 32 MiB, and cut back to that after a long read kept it longer.
-        .pragma("wal_autocheckpoint", "8192")
-        .pragma("journal_size_limit", "33554432")
-        .thread_name(|number| format!("sqlite-writer-{number}"));
-    match config.max_bytes {
-        Some(bytes) => options.pragma("max_page_count", max_pages(bytes).to_string()),
-        None => options,
+    writer.pragma_update(None, "synchronous", synchronous)?;
+    writer.pragma_update(None, "cache_size", cache_pages(config.cache_bytes.saturating_mul(4)))?;
+    // What a savepoint needs to undo its pages stays in memory, not in a file beside the log.
+    writer.pragma_update(None, "temp_store", "memory")?;
+    // The log is copied into the file at 32 MiB, and cut back to that after a long read kept it longer.
+    writer.pragma_update(None, "wal_autocheckpoint", 8_192)?;
+    writer.pragma_update(None, "journal_size_limit", 32 << 20)?;
+    if let Some(bytes) = config.max_bytes {
+        limit(&writer, Some(bytes))?;
     }
+    Ok(writer)
 }
 
-fn reader_options(config: &SqliteConfig, file: &Path) -> SqliteConnectOptions {
-    shared_options(file)
-        .read_only(true)
-        .pragma("query_only", "on")
-        .pragma("cache_size", cache_pages(config.cache_bytes))
-        .pragma("mmap_size", config.map_bytes.to_string())
-        .thread_name(|number| format!("sqlite-reader-{number}"))
+/// Changes the largest size of the file.
+pub(crate) fn limit(connection: &Connection, bytes: Option<u64>) -> rusqlite::Result<()> {
+    // SQLite's own largest number when there is no limit.
+    let pages = bytes.map_or(4_294_967_294, |bytes| (bytes / u64::from(PAGE_BYTES)).max(1));
+    connection.pragma_update(None, "max_page_count", pages.cast_signed())
 }
 
-fn shared_options(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(file)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        .disable_statement_logging()
+/// A connection for reads.
+pub(crate) fn open_reader(config: &SqliteConfig, file: &Path) -> rusqlite::Result<Connection> {
+    let reader = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    reader.pragma_update(None, "query_only", "on")?;
+    reader.pragma_update(None, "cache_size", cache_pages(config.cache_bytes))?;
+    reader.pragma_update(None, "mmap_size", config.map_bytes.cast_signed())?;
+    Ok(reader)
+}
+
+/// A connection is used by one thread at a time, so SQLite need not see to that again.
+fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "foreign_keys", "on")?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    Ok(connection)
 }
 
 /// As SQLite wants it: negative is a size in KiB.
-fn cache_pages(bytes: u32) -> String {
-    format!("-{}", (bytes / 1_024).max(1))
-}
-
-/// How many pages a file of this size has.
-pub(crate) fn max_pages(bytes: u64) -> u64 {
-    (bytes / u64::from(PAGE_BYTES)).max(1)
+fn cache_pages(bytes: u32) -> i64 {
+    -i64::from((bytes / 1_024).max(1))
 }

@@ -1,49 +1,116 @@
-//! Reads, on connections of their own. Rows come as JSON arrays in one column, which decode straight into rows of the
-//! crate and cost one value for a row instead of one for each column.
+//! Reads, on connections of their own, each on a thread that may wait for the disk.
 
-use futures::TryStreamExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool};
 use tidemill_kernel::Page;
 use tidemill_store::page::{self, PAGE_BYTES};
 use tidemill_store::{Connections, Error, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 
-use crate::error::failed;
+use crate::config::SqliteConfig;
+use crate::error::{closed, failed};
+use crate::open::open_reader;
+use crate::statement::{Statement, text};
 
-/// A statement with its parameters.
-pub(crate) type Statement<'a> = Query<'a, Sqlite, SqliteArguments>;
-
-/// The readers' connections.
+/// The readers' connections: as many as are used at once, at most what is configured.
 pub(crate) struct Readers {
-    pool: SqlitePool,
+    pool: Arc<Pool>,
+    permits: Arc<Semaphore>,
+    most: u32,
+}
+
+struct Pool {
+    config: SqliteConfig,
+    file: PathBuf,
+    /// The one used last is on top: what it read is still at hand.
+    idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(crate) fn new(pool: SqlitePool) -> Self {
-        Self { pool }
+    /// Readers of this file, the first of which is open.
+    pub(crate) fn new(config: SqliteConfig, file: PathBuf, first: Connection) -> Self {
+        let most = config.readers.max(1);
+        let permits = Arc::new(Semaphore::new(most as usize));
+        Self { pool: Arc::new(Pool { config, file, idle: Mutex::new(vec![first]) }), permits, most }
+    }
+
+    /// Reads on a connection that is free, as soon as there is one.
+    pub(crate) async fn with<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
+        let pool = Arc::clone(&self.pool);
+        let done = spawn_blocking(move || read(Used::take(pool, permit)?.connection()?)).await;
+        done.unwrap_or_else(|fault| Err(Error::Internal(format!("a read did not end: {fault}"))))
     }
 
     /// All rows of a statement.
-    pub(crate) async fn rows<T: DeserializeOwned>(&self, statement: Statement<'_>) -> Result<Vec<T>> {
-        let rows = statement.fetch_all(&self.pool).await.map_err(failed)?;
-        rows.iter().map(json).collect()
+    pub(crate) async fn rows<T: DeserializeOwned + Send + 'static>(
+        &self,
+        statement: Statement,
+    ) -> Result<Vec<T>> {
+        self.with(move |connection| statement.rows(connection)).await
     }
 
     /// The first row of a statement.
-    pub(crate) async fn row<T: DeserializeOwned>(&self, statement: Statement<'_>) -> Result<Option<T>> {
-        let row = statement.fetch_optional(&self.pool).await.map_err(failed)?;
-        row.as_ref().map(json).transpose()
+    pub(crate) async fn row<T: DeserializeOwned + Send + 'static>(
+        &self,
+        statement: Statement,
+    ) -> Result<Option<T>> {
+        self.with(move |connection| statement.row(connection)).await
     }
 
     pub(crate) fn connections(&self) -> Connections {
-        let (open, idle) = (self.pool.size() as usize, self.pool.num_idle());
-        Connections { pool: "readers", idle, used: open.saturating_sub(idle) }
+        let used = (self.most as usize).saturating_sub(self.permits.available_permits());
+        Connections { pool: "readers", idle: self.pool.idle().len(), used }
     }
 
+    /// Waits for the reads that run and closes their connections.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        let running = self.permits.acquire_many(self.most).await;
+        self.permits.close();
+        drop(running);
+        self.pool.idle().clear();
+    }
+}
+
+impl Pool {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection in use, which goes back however its read ends.
+struct Used {
+    connection: Option<Connection>,
+    pool: Arc<Pool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Used {
+    fn take(pool: Arc<Pool>, permit: OwnedSemaphorePermit) -> Result<Self> {
+        let idle = pool.idle().pop();
+        let connection = match idle {
+            Some(idle) => idle,
+            None => open_reader(&pool.config, &pool.file).map_err(failed)?,
+        };
+        Ok(Self { connection: Some(connection), pool, _permit: permit })
+    }
+
+    fn connection(&self) -> Result<&Connection> {
+        self.connection.as_ref().ok_or_else(closed)
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        let connection = self.connection.take();
+        self.pool.idle().extend(connection);
     }
 }
 
@@ -55,7 +122,7 @@ pub(crate) struct PageRows<T> {
     size: u32,
 }
 
-impl<T> PageRows<T> {
+impl<T: Send + 'static> PageRows<T> {
     /// None yet, of a page of this size.
     pub(crate) fn new(size: u32) -> Self {
         Self { rows: Vec::new(), bytes: 0, size }
@@ -72,17 +139,20 @@ impl<T> PageRows<T> {
     pub(crate) async fn read(
         &mut self,
         readers: &Readers,
-        statement: Statement<'_>,
-        row: fn(&SqliteRow) -> Result<T>,
+        statement: Statement,
+        row: fn(&Row<'_>) -> Result<T>,
     ) -> Result<()> {
-        let mut found = statement.fetch(&readers.pool);
-        while self.missing() > 0
-            && let Some(next) = found.try_next().await.map_err(failed)?
-        {
-            let bytes = next.try_get::<&str, _>(0).map_err(failed)?.len();
-            self.bytes += bytes;
-            self.rows.push((row(&next)?, bytes));
-        }
+        let mut read = Self { rows: std::mem::take(&mut self.rows), bytes: self.bytes, size: self.size };
+        let found = move |connection: &Connection| {
+            statement.read(connection, |found| {
+                let bytes = text(found)?.len();
+                read.bytes += bytes;
+                read.rows.push((row(found)?, bytes));
+                Ok(read.missing() > 0)
+            })?;
+            Ok(read)
+        };
+        *self = readers.with(found).await?;
         Ok(())
     }
 
@@ -90,27 +160,4 @@ impl<T> PageRows<T> {
     pub(crate) fn cut(self, token: impl Fn(&T) -> String) -> Page<T> {
         page::cut(self.rows, self.size, |(_, bytes)| *bytes, |(row, _)| token(row)).map(|(row, _)| row)
     }
-}
-
-/// A row that is one JSON text.
-pub(crate) fn json<T: DeserializeOwned>(row: &SqliteRow) -> Result<T> {
-    decode(row.try_get(0).map_err(failed)?)
-}
-
-/// The same with a number beside it, which JSON would not keep to the last bit.
-pub(crate) fn scored<T: DeserializeOwned>(row: &SqliteRow) -> Result<(T, f64)> {
-    Ok((json(row)?, row.try_get(1).map_err(failed)?))
-}
-
-/// All rows of a statement that the writer runs.
-pub(crate) async fn rows<T: DeserializeOwned>(
-    connection: &mut SqliteConnection,
-    statement: Statement<'_>,
-) -> Result<Vec<T>> {
-    let rows = statement.fetch_all(connection).await.map_err(failed)?;
-    rows.iter().map(json).collect()
-}
-
-fn decode<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| Error::Internal(format!("a row cannot be read: {error}")))
 }

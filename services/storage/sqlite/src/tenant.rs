@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use sqlx::query;
 use tidemill_kernel::{Page, PageRequest, TenantName, Tier, Timestamp};
 use tidemill_store::tenant::{Key, Tenant, TenantStore};
 use tidemill_store::{Error, Result, token};
 
 use crate::SqliteStore;
+use crate::statement::query;
 use crate::writer::{Step, Write, encode};
 
 #[async_trait]
@@ -73,26 +73,25 @@ struct CreateTenant {
     key: Option<Key>,
 }
 
-#[async_trait]
 impl Write for CreateTenant {
     type Output = bool;
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<bool>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<bool>> {
         let mut new = Vec::with_capacity(calls.len());
         for Self { tenant, key } in calls {
             let insert = query(
                 "INSERT INTO tenants (name, tier, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
             );
             let insert = insert.bind(tenant.name.as_str()).bind(tenant.tier.number());
-            let made = step.execute(insert.bind(tenant.created_at.as_micros())).await? == 1;
+            let made = step.execute(insert.bind(tenant.created_at.as_micros()))? == 1;
             if made {
                 if let Some(key) = key {
-                    add_key(key, step).await?;
+                    add_key(key, step)?;
                 }
             } else {
                 let tier =
                     query("SELECT json_quote(tier) FROM tenants WHERE name = ?1").bind(tenant.name.as_str());
-                if step.row(tier).await? != Some(tenant.tier.number()) {
+                if step.row(tier)? != Some(tenant.tier.number()) {
                     return Err(Error::Exists { what: "tenant", name: tenant.name.to_string() });
                 }
             }
@@ -106,28 +105,27 @@ struct AddKey {
     key: Key,
 }
 
-#[async_trait]
 impl Write for AddKey {
     type Output = ();
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
         for call in calls {
-            add_key(&call.key, step).await?;
+            add_key(&call.key, step)?;
         }
         Ok(vec![(); calls.len()])
     }
 }
 
-async fn add_key(key: &Key, step: &mut Step<'_>) -> Result<()> {
-    let tenant = step.tenant(&key.tenant).await?;
+fn add_key(key: &Key, step: &mut Step<'_>) -> Result<()> {
+    let tenant = step.tenant(&key.tenant)?;
     let insert = query(
         "INSERT INTO keys (hash, tenant_id, operator, created_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (hash) DO NOTHING",
     );
     let insert = insert.bind(key.hash.to_vec()).bind(tenant).bind(key.operator);
-    step.execute(insert.bind(key.created_at.as_micros())).await?;
+    step.execute(insert.bind(key.created_at.as_micros()))?;
     let present = query("SELECT json_array(tenant_id, operator) FROM keys WHERE hash = ?1");
-    if step.row(present.bind(key.hash.to_vec())).await? != Some((tenant, i64::from(key.operator))) {
+    if step.row(present.bind(key.hash.to_vec()))? != Some((tenant, i64::from(key.operator))) {
         return Err(Error::Exists { what: "key", name: key.label() });
     }
     Ok(())

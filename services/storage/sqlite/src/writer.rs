@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use sqlx::{Connection, SqliteConnection};
+use rusqlite::Connection;
 use tidemill_store::{Connections, Error, Result};
-use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 pub(crate) use call::Write;
 use call::{Call, Calls};
 pub(crate) use step::{Limit, Memo, Step, encode};
 
-use crate::error::{closed, failed};
+use crate::error::closed;
+use crate::statement::query;
 
 /// How many calls share a transaction at most.
 const MAX_CALLS: usize = 256;
@@ -35,14 +35,14 @@ pub(crate) struct Writer {
     /// The data folder, for who has to make room in it.
     folder: PathBuf,
     sender: Mutex<Option<mpsc::Sender<Box<dyn Calls>>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
     commits: Arc<AtomicU64>,
     busy: Arc<AtomicBool>,
 }
 
 impl Writer {
     /// Starts the writer. It holds the lock until its connection is closed.
-    pub(crate) fn start(folder: &Path, connection: SqliteConnection, lock: File) -> Self {
+    pub(crate) fn start(folder: &Path, connection: Connection, lock: File) -> std::io::Result<Self> {
         let (sender, calls) = mpsc::channel(MAX_CALLS);
         let (commits, busy) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let looped = Loop {
@@ -53,9 +53,15 @@ impl Writer {
             busy: Arc::clone(&busy),
             lock,
         };
-        let task = tokio::spawn(looped.run());
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
+            looped.run();
+            // Nobody has to wait for the end.
+            let _ = end.send(());
+        })?;
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        Self { folder, sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), commits, busy }
+        let (sender, ended) = (Mutex::new(Some(sender)), Mutex::new(Some(ended)));
+        Ok(Self { folder, sender, ended, commits, busy })
     }
 
     /// Runs a step and answers when it is durable.
@@ -81,15 +87,15 @@ impl Writer {
 
     pub(crate) async fn close(&self) {
         drop(self.sender.lock().await.take());
-        if let Some(task) = self.task.lock().await.take() {
+        if let Some(ended) = self.ended.lock().await.take() {
             // It ends by itself: nobody can send any more.
-            let _ = task.await;
+            let _ = ended.await;
         }
     }
 }
 
 struct Loop {
-    connection: SqliteConnection,
+    connection: Connection,
     memo: Memo,
     calls: mpsc::Receiver<Box<dyn Calls>>,
     commits: Arc<AtomicU64>,
@@ -98,14 +104,14 @@ struct Loop {
 }
 
 impl Loop {
-    async fn run(mut self) {
-        while let Some(first) = self.calls.recv().await {
+    fn run(mut self) {
+        while let Some(first) = self.calls.blocking_recv() {
             let groups = self.gather(first);
             self.busy.store(true, Ordering::Relaxed);
-            self.transact(groups).await;
+            self.transact(groups);
             self.busy.store(false, Ordering::Relaxed);
         }
-        if let Err(error) = self.connection.close().await {
+        if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the database was not closed cleanly");
         }
         drop(self.lock);
@@ -128,11 +134,11 @@ impl Loop {
         groups
     }
 
-    async fn transact(&mut self, mut groups: Vec<Box<dyn Calls>>) {
-        let outcome = self.attempt(&mut groups).await;
+    fn transact(&mut self, mut groups: Vec<Box<dyn Calls>>) {
+        let outcome = self.attempt(&mut groups);
         if outcome.is_err() {
             // Often there is none any more: SQLite ends a transaction itself when the disk fails.
-            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+            let _ = self.execute("ROLLBACK");
             self.memo.forget();
         } else {
             self.commits.fetch_add(1, Ordering::Relaxed);
@@ -142,38 +148,39 @@ impl Loop {
         }
     }
 
-    /// One savepoint is open all the time. What ends it begins the next one in the same command, because each command
-    /// wakes the connection's thread and waits for it.
-    async fn attempt(&mut self, groups: &mut [Box<dyn Calls>]) -> Result<()> {
-        self.execute("BEGIN IMMEDIATE; SAVEPOINT step").await?;
+    /// One savepoint is open all the time.
+    fn attempt(&mut self, groups: &mut [Box<dyn Calls>]) -> Result<()> {
+        self.execute("BEGIN IMMEDIATE")?;
+        self.execute("SAVEPOINT step")?;
         if self.memo.is_empty() {
-            self.memo.load(&mut self.connection).await?;
+            self.memo.load(&self.connection)?;
         }
         for (index, group) in groups.iter_mut().enumerate() {
             if index > 0 {
-                self.keep().await?;
+                self.keep()?;
             }
-            let mut step = Step { connection: &mut self.connection, memo: &mut self.memo };
-            if let Err(error) = group.run(&mut step).await {
-                self.undo(&error).await?;
+            let mut step = Step { connection: &self.connection, memo: &mut self.memo };
+            if let Err(error) = group.run(&mut step) {
+                self.undo(&error)?;
                 if group.len() == 1 {
                     group.refuse(0, error);
                 } else {
-                    self.run_apart(group).await?;
+                    self.run_apart(group)?;
                 }
             }
         }
-        self.execute("RELEASE step; COMMIT").await
+        self.execute("RELEASE step")?;
+        self.execute("COMMIT")
     }
 
     /// Runs the calls of a group that failed one by one, so that only those fail that must.
-    async fn run_apart(&mut self, group: &mut Box<dyn Calls>) -> Result<()> {
+    fn run_apart(&mut self, group: &mut Box<dyn Calls>) -> Result<()> {
         for number in 0..group.len() {
-            let mut step = Step { connection: &mut self.connection, memo: &mut self.memo };
-            match group.run_one(number, &mut step).await {
-                Ok(()) => self.keep().await?,
+            let mut step = Step { connection: &self.connection, memo: &mut self.memo };
+            match group.run_one(number, &mut step) {
+                Ok(()) => self.keep()?,
                 Err(error) => {
-                    self.undo(&error).await?;
+                    self.undo(&error)?;
                     group.refuse(number, error);
                 }
             }
@@ -182,18 +189,19 @@ impl Loop {
     }
 
     /// Keeps what was done since the savepoint, as far as the transaction is kept.
-    async fn keep(&mut self) -> Result<()> {
-        self.execute("RELEASE step; SAVEPOINT step").await
+    fn keep(&mut self) -> Result<()> {
+        self.execute("RELEASE step")?;
+        self.execute("SAVEPOINT step")
     }
 
     /// Undoes what was done since the savepoint. When even that fails the transaction is gone, which SQLite does when
     /// the disk is full or fails: then the step's error stops everybody.
-    async fn undo(&mut self, cause: &Error) -> Result<()> {
+    fn undo(&mut self, cause: &Error) -> Result<()> {
         self.memo.forget_tenants();
-        self.execute("ROLLBACK TO step").await.map_err(|_| cause.clone())
+        self.execute("ROLLBACK TO step").map_err(|_| cause.clone())
     }
 
-    async fn execute(&mut self, statement: &'static str) -> Result<()> {
-        sqlx::query(statement).execute(&mut self.connection).await.map(|_| ()).map_err(failed)
+    fn execute(&self, statement: &'static str) -> Result<()> {
+        query(statement).execute(&self.connection).map(|_| ())
     }
 }

@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tempfile::TempDir;
 use tidemill_kernel::ErrorKind;
 use tidemill_sqlite::{Error, SqliteConfig, SqliteStore};
@@ -23,11 +22,8 @@ async fn refused(path: &Path) -> Error {
 }
 
 /// Another program's hand on the database file.
-async fn tamper(file: &Path, statement: &'static str) {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
-    let mut connection: SqliteConnection = options.connect().await.unwrap();
-    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+fn tamper(file: &Path, statement: &str) {
+    rusqlite::Connection::open(file).unwrap().execute_batch(statement).unwrap();
 }
 
 #[tokio::test]
@@ -89,10 +85,10 @@ async fn a_file_that_is_no_database_is_refused_and_kept() {
 async fn a_database_of_another_program_is_refused_and_kept() {
     let folder = folder();
     let file = folder.path().join("tidemill.db");
-    tamper(&file, "CREATE TABLE tenants (a); INSERT INTO tenants VALUES (7)").await;
+    tamper(&file, "CREATE TABLE tenants (a); INSERT INTO tenants VALUES (7)");
     let error = refused(folder.path()).await;
     assert!(matches!(error, Error::NotADatabase(_)), "{error}");
-    tamper(&file, "CREATE TABLE mine AS SELECT a FROM tenants WHERE a = 7; DROP TABLE tenants").await;
+    tamper(&file, "CREATE TABLE mine AS SELECT a FROM tenants WHERE a = 7; DROP TABLE tenants");
     let error = refused(folder.path()).await;
     assert!(matches!(error, Error::NotADatabase(_)), "{error}");
 }
@@ -105,8 +101,7 @@ async fn a_newer_database_is_refused() {
         &folder.path().join("tidemill.db"),
         "INSERT INTO _sqlx_migrations SELECT 9999, 'from the future', installed_on, 1, checksum, execution_time
          FROM _sqlx_migrations LIMIT 1",
-    )
-    .await;
+    );
     let error = refused(folder.path()).await;
     assert!(matches!(error, Error::Newer { migration: 9999, .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -173,7 +168,7 @@ async fn migrations_are_looked_at_beside_an_open_folder_and_asked_for_by_hand() 
     assert!(SqliteStore::migrate(&by_hand).await.unwrap().applied.is_empty(), "nothing to do needs no lock");
     open.close().await;
     // An older program's folder: to be changed by one at a time.
-    tamper(&by_hand.path.join("tidemill.db"), "DELETE FROM _sqlx_migrations").await;
+    tamper(&by_hand.path.join("tidemill.db"), "DELETE FROM _sqlx_migrations");
     let held = std::fs::File::open(by_hand.path.join("lock")).unwrap();
     held.lock().unwrap();
     assert!(matches!(SqliteStore::migrate(&by_hand).await, Err(Error::InUse(_))));

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use sqlx::query;
 use tidemill_kernel::{Id, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::content::Analysis;
 
+use crate::statement::query;
 use crate::writer::{Step, encode};
 
 /// An analysis of a match, named by its query and document.
@@ -23,11 +23,11 @@ pub(crate) struct NewAnalysis<'a> {
 struct Sent<'a>(i64, &'a str, &'a str, &'a str, &'a str, i64, i64, Timestamp);
 
 /// Stores the analyses of matches that are there and have none; the others are left out.
-pub(crate) async fn add_analyses(analyses: &[NewAnalysis<'_>], step: &mut Step<'_>) -> Result<()> {
+pub(crate) fn add_analyses(analyses: &[NewAnalysis<'_>], step: &mut Step<'_>) -> Result<()> {
     if analyses.is_empty() {
         return Ok(());
     }
-    let matches = matches(analyses, step).await?;
+    let matches = matches(analyses, step)?;
     let (mut seen, mut counts, mut sent) = (HashSet::new(), HashMap::new(), Vec::new());
     for (index, row) in matches {
         if seen.insert(row) {
@@ -42,17 +42,18 @@ pub(crate) async fn add_analyses(analyses: &[NewAnalysis<'_>], step: &mut Step<'
          SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
                 json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
                 json_extract(value, '$[6]'), json_extract(value, '$[7]')
-         FROM jsonb_each(?1);
-         UPDATE tenants SET analyses = analyses + json_extract(e.value, '$[1]')
-         FROM jsonb_each(?2) e WHERE tenants.id = json_extract(e.value, '$[0]')",
+         FROM jsonb_each(?1)",
     );
-    let counts: Vec<(i64, i64)> = counts.into_iter().collect();
-    step.execute(insert.bind(encode(&sent)?).bind(encode(&counts)?)).await?;
+    step.execute(insert.bind(encode(&sent)?))?;
+    let count = "UPDATE tenants SET analyses = analyses + ?2 WHERE id = ?1";
+    for (tenant, new) in counts {
+        step.execute(query(count).bind(tenant).bind(new))?;
+    }
     Ok(())
 }
 
 /// The matches without an analysis, each with the index of what is to be theirs, in the order given.
-async fn matches(analyses: &[NewAnalysis<'_>], step: &mut Step<'_>) -> Result<Vec<(usize, i64)>> {
+fn matches(analyses: &[NewAnalysis<'_>], step: &mut Step<'_>) -> Result<Vec<(usize, i64)>> {
     let asked: Vec<(i64, Id, Id)> =
         analyses.iter().map(|row| (row.tenant, row.query, row.document)).collect();
     let found = query(
@@ -64,7 +65,7 @@ async fn matches(analyses: &[NewAnalysis<'_>], step: &mut Step<'_>) -> Result<Ve
          CROSS JOIN matches m ON m.query = q.id AND m.document = d.id
          WHERE NOT EXISTS (SELECT 1 FROM analyses a WHERE a.match = m.id)",
     );
-    let found: Option<Vec<(usize, i64)>> = step.row(found.bind(encode(&asked)?)).await?;
+    let found: Option<Vec<(usize, i64)>> = step.row(found.bind(encode(&asked)?))?;
     let mut found = found.unwrap_or_default();
     found.sort_unstable();
     Ok(found)

@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use async_trait::async_trait;
 use serde::Serialize;
-use sqlx::query;
 use tidemill_kernel::{Id, TenantName, Timestamp};
 use tidemill_store::content::{Appended, Document, MatchedDocument, NewMatch};
 use tidemill_store::{Error, Result};
@@ -12,6 +10,7 @@ use tidemill_store::{Error, Result};
 use super::matches::{self, Candidate};
 use super::row::{DocumentRow, document_json};
 use crate::reader::Readers;
+use crate::statement::query;
 use crate::writer::{Step, Write, encode};
 
 /// One caller's documents.
@@ -40,17 +39,17 @@ impl AppendDocuments {
         Self { tenant, documents: documents.into_iter().map(clean).collect(), query_version, now }
     }
 
-    async fn run_one(&self, step: &mut Step<'_>) -> Result<Vec<Appended>> {
-        let tenant = step.tenant(&self.tenant).await?;
+    fn run_one(&self, step: &mut Step<'_>) -> Result<Vec<Appended>> {
+        let tenant = step.tenant(&self.tenant)?;
         let version = query("SELECT json_quote(query_version) FROM tenants WHERE id = ?1").bind(tenant);
-        let present = step.row(version).await?.unwrap_or(0);
+        let present = step.row(version)?.unwrap_or(0);
         if present != self.query_version {
             return Err(Error::StaleQueries { given: self.query_version, present });
         }
         if self.documents.is_empty() {
             return Ok(Vec::new());
         }
-        let stored = insert(tenant, &self.documents, self.now, step).await?;
+        let stored = insert(tenant, &self.documents, self.now, step)?;
         let candidates = stored.iter().zip(&self.documents).enumerate().flat_map(|(row, (stored, sent))| {
             sent.matches.iter().map(move |new| Candidate {
                 row,
@@ -59,19 +58,18 @@ impl AppendDocuments {
                 new,
             })
         });
-        let new_matches = matches::insert(tenant, candidates.collect(), self.now, step).await?;
+        let new_matches = matches::insert(tenant, candidates.collect(), self.now, step)?;
         let mut appended: Vec<Appended> =
             stored.iter().map(|stored| Appended { duplicate: stored.duplicate, new_matches: 0 }).collect();
         for row in &new_matches {
             appended[*row].new_matches += 1;
         }
         let documents = appended.iter().filter(|row| !row.duplicate).count();
-        count(tenant, documents, new_matches.len(), step).await?;
+        count(tenant, documents, new_matches.len(), step)?;
         Ok(appended)
     }
 }
 
-#[async_trait]
 impl Write for AppendDocuments {
     type Output = Vec<Appended>;
 
@@ -82,10 +80,10 @@ impl Write for AppendDocuments {
         self.documents.iter().map(size).sum()
     }
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<Appended>>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<Appended>>> {
         let mut appended = Vec::with_capacity(calls.len());
         for call in calls {
-            appended.push(call.run_one(step).await?);
+            appended.push(call.run_one(step)?);
         }
         Ok(appended)
     }
@@ -104,12 +102,7 @@ struct Stored {
 struct Sent<'a>(i64, Id, &'a str, &'a str, &'a str, &'a str, &'a str, Option<Timestamp>);
 
 /// Inserts the documents that are new, with their words.
-async fn insert(
-    tenant: i64,
-    rows: &[MatchedDocument],
-    now: Timestamp,
-    step: &mut Step<'_>,
-) -> Result<Vec<Stored>> {
+fn insert(tenant: i64, rows: &[MatchedDocument], now: Timestamp, step: &mut Step<'_>) -> Result<Vec<Stored>> {
     let before = step.take_documents(rows.len());
     let mut seen = HashSet::with_capacity(rows.len());
     let mut sent = Vec::with_capacity(rows.len());
@@ -120,14 +113,14 @@ async fn insert(
         }
     }
     let insert = query(INSERT).bind(encode(&sent)?).bind(tenant).bind(now.as_micros());
-    let stored = step.execute(insert).await?;
+    let stored = step.execute(insert)?;
     let numbers = if usize::try_from(stored) == Ok(rows.len()) {
         rows.iter().map(|row| row.document.id).zip(before + 1..).collect()
     } else {
-        numbers(tenant, &seen, step).await?
+        numbers(tenant, &seen, step)?
     };
     if stored > 0 {
-        step.execute(query(INDEX).bind(before)).await?;
+        step.execute(query(INDEX).bind(before))?;
     }
     let place = |(number, row): (i64, &MatchedDocument)| {
         let there = *numbers.get(&row.document.id)?;
@@ -150,19 +143,19 @@ const INDEX: &str = "
     SELECT id, tenant_id, title, body FROM documents WHERE id > ?1";
 
 /// The numbers of documents that are there.
-async fn numbers(tenant: i64, ids: &HashSet<Id>, step: &mut Step<'_>) -> Result<HashMap<Id, i64>> {
+fn numbers(tenant: i64, ids: &HashSet<Id>, step: &mut Step<'_>) -> Result<HashMap<Id, i64>> {
     let found = query(
         "SELECT json_group_array(json_array(hex(d.document_id), d.id)) FROM jsonb_each(?1) e
          CROSS JOIN documents d ON d.tenant_id = ?2 AND d.document_id = unhex(e.value, '-')",
     );
-    let found: Option<Vec<(Id, i64)>> = step.row(found.bind(encode(ids)?).bind(tenant)).await?;
+    let found: Option<Vec<(Id, i64)>> = step.row(found.bind(encode(ids)?).bind(tenant))?;
     Ok(found.unwrap_or_default().into_iter().collect())
 }
 
-async fn count(tenant: i64, documents: usize, matches: usize, step: &mut Step<'_>) -> Result<()> {
+fn count(tenant: i64, documents: usize, matches: usize, step: &mut Step<'_>) -> Result<()> {
     let count = query("UPDATE tenants SET documents = documents + ?2, matches = matches + ?3 WHERE id = ?1");
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    step.execute(count.bind(tenant).bind(number(documents)).bind(number(matches))).await?;
+    step.execute(count.bind(tenant).bind(number(documents)).bind(number(matches)))?;
     Ok(())
 }
 

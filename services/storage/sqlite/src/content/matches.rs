@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use sqlx::query;
 use tidemill_kernel::{Id, Timestamp};
 use tidemill_store::content::NewMatch;
 use tidemill_store::{Error, Result};
 
+use crate::statement::query;
 use crate::task::{self, NewRow};
 use crate::writer::{Step, encode};
 
@@ -26,7 +26,7 @@ pub(super) struct Candidate<'a> {
 struct Sent(i64, i64, f64, Option<i64>);
 
 /// Inserts the matches that are new, and their tasks. The row of the batch of each.
-pub(super) async fn insert(
+pub(super) fn insert(
     tenant: i64,
     candidates: Vec<Candidate<'_>>,
     now: Timestamp,
@@ -35,11 +35,11 @@ pub(super) async fn insert(
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
-    let queries = queries(tenant, &candidates, step).await?;
+    let queries = queries(tenant, &candidates, step)?;
     let numbered = |candidate| number(&queries, candidate);
     let candidates: Vec<(i64, Candidate<'_>)> =
         candidates.into_iter().map(numbered).collect::<Result<_>>()?;
-    let mut seen = present(&candidates, step).await?;
+    let mut seen = present(&candidates, step)?;
     let mut new = Vec::with_capacity(candidates.len());
     for (query, candidate) in candidates {
         if seen.insert((query, candidate.document)) {
@@ -48,7 +48,7 @@ pub(super) async fn insert(
     }
     let tasks: Vec<NewRow<'_>> =
         new.iter().map(|(_, candidate)| NewRow { tenant, task: &candidate.new.task, now }).collect();
-    let tasks = task::insert(&tasks, step).await?;
+    let tasks = task::insert(&tasks, step)?;
     let sent = new.iter().zip(&tasks).map(|((query, candidate), task)| {
         let score = if candidate.new.score.is_finite() { candidate.new.score } else { 0.0 };
         Sent(*query, candidate.document, score, (!task.duplicate).then_some(task.sequence))
@@ -60,18 +60,18 @@ pub(super) async fn insert(
                 json_extract(value, '$[3]')
          FROM jsonb_each(?1)",
     );
-    step.execute(insert.bind(encode(&sent)?).bind(tenant).bind(now.as_micros())).await?;
+    step.execute(insert.bind(encode(&sent)?).bind(tenant).bind(now.as_micros()))?;
     Ok(new.into_iter().map(|(_, candidate)| candidate.row).collect())
 }
 
 /// The numbers of the queries named.
-async fn queries(tenant: i64, candidates: &[Candidate<'_>], step: &mut Step<'_>) -> Result<HashMap<Id, i64>> {
+fn queries(tenant: i64, candidates: &[Candidate<'_>], step: &mut Step<'_>) -> Result<HashMap<Id, i64>> {
     let ids: HashSet<Id> = candidates.iter().map(|candidate| candidate.new.query_id).collect();
     let found = query(
         "SELECT json_group_array(json_array(hex(q.query_id), q.id)) FROM jsonb_each(?1) e
          CROSS JOIN queries q ON q.tenant_id = ?2 AND q.query_id = unhex(e.value, '-')",
     );
-    let found: Option<Vec<(Id, i64)>> = step.row(found.bind(encode(&ids)?).bind(tenant)).await?;
+    let found: Option<Vec<(Id, i64)>> = step.row(found.bind(encode(&ids)?).bind(tenant))?;
     Ok(found.unwrap_or_default().into_iter().collect())
 }
 
@@ -82,7 +82,7 @@ fn number<'a>(queries: &HashMap<Id, i64>, candidate: Candidate<'a>) -> Result<(i
 }
 
 /// Which matches, by query and document, are there already. Only old documents can have any.
-async fn present(candidates: &[(i64, Candidate<'_>)], step: &mut Step<'_>) -> Result<HashSet<(i64, i64)>> {
+fn present(candidates: &[(i64, Candidate<'_>)], step: &mut Step<'_>) -> Result<HashSet<(i64, i64)>> {
     let old = candidates.iter().filter(|(_, candidate)| !candidate.is_new);
     let pairs: Vec<(i64, i64)> = old.map(|(query, candidate)| (*query, candidate.document)).collect();
     if pairs.is_empty() {
@@ -92,6 +92,6 @@ async fn present(candidates: &[(i64, Candidate<'_>)], step: &mut Step<'_>) -> Re
         "SELECT json_group_array(json_array(m.query, m.document)) FROM jsonb_each(?1) e CROSS JOIN matches m
            ON m.query = json_extract(e.value, '$[0]') AND m.document = json_extract(e.value, '$[1]')",
     );
-    let found: Option<Vec<(i64, i64)>> = step.row(found.bind(encode(&pairs)?)).await?;
+    let found: Option<Vec<(i64, i64)>> = step.row(found.bind(encode(&pairs)?))?;
     Ok(found.unwrap_or_default().into_iter().collect())
 }

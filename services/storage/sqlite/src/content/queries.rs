@@ -1,13 +1,13 @@
 //! Standing queries.
 
-use async_trait::async_trait;
-use sqlx::query;
 use tidemill_kernel::{Page, PageRequest, TenantName, Timestamp};
 use tidemill_store::content::{Query, QuerySet};
 use tidemill_store::{Error, Result, token};
 
 use super::row::{QueryRow, query_json};
-use crate::reader::{PageRows, Readers, json};
+use crate::reader::{PageRows, Readers};
+use crate::statement::json;
+use crate::statement::query;
 use crate::task::cancel_of_query;
 use crate::writer::{Step, Write};
 
@@ -17,19 +17,18 @@ pub(super) struct PutQuery {
     pub(super) query: Query,
 }
 
-#[async_trait]
 impl Write for PutQuery {
     type Output = Query;
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Query>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Query>> {
         let mut queries = Vec::with_capacity(calls.len());
         for Self { tenant, query } in calls {
-            let tenant = step.tenant(tenant).await?;
+            let tenant = step.tenant(tenant)?;
             let exists = |name: &str| Error::Exists { what: "query", name: name.to_owned() };
-            queries.push(match find(tenant, &query.name, step).await? {
+            queries.push(match find(tenant, &query.name, step)? {
                 Some((_, present)) if present.same_content(query) => present,
                 Some(_) => return Err(exists(&query.name)),
-                None if insert(tenant, query, step).await? => query.clone(),
+                None if insert(tenant, query, step)? => query.clone(),
                 None => return Err(exists(&query.id.to_string())),
             });
         }
@@ -38,7 +37,7 @@ impl Write for PutQuery {
 }
 
 /// Whether it was inserted: not if its id is taken.
-async fn insert(tenant: i64, new: &Query, step: &mut Step<'_>) -> Result<bool> {
+fn insert(tenant: i64, new: &Query, step: &mut Step<'_>) -> Result<bool> {
     let insert = query(
         "INSERT INTO queries (tenant_id, query_id, name, expression, recipe, parameters, priority, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
@@ -46,12 +45,12 @@ async fn insert(tenant: i64, new: &Query, step: &mut Step<'_>) -> Result<bool> {
     let insert = insert.bind(tenant).bind(new.id.as_bytes().to_vec()).bind(new.name.as_str());
     let insert = insert.bind(new.expression.as_str()).bind(new.recipe.as_str()).bind(new.parameters.as_str());
     let insert = insert.bind(new.priority.number()).bind(new.created_at.as_micros());
-    if step.execute(insert).await? == 0 {
+    if step.execute(insert)? == 0 {
         return Ok(false);
     }
     let count =
         query("UPDATE tenants SET queries = queries + 1, query_version = query_version + 1 WHERE id = ?1");
-    step.execute(count.bind(tenant)).await?;
+    step.execute(count.bind(tenant))?;
     Ok(true)
 }
 
@@ -62,38 +61,37 @@ pub(super) struct RemoveQuery {
     pub(super) now: Timestamp,
 }
 
-#[async_trait]
 impl Write for RemoveQuery {
     type Output = ();
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
         for Self { tenant, name, now } in calls {
-            let tenant = step.tenant(tenant).await?;
-            let found = find(tenant, name, step).await?;
+            let tenant = step.tenant(tenant)?;
+            let found = find(tenant, name, step)?;
             let missing = || Error::NotFound { what: "query", name: name.clone() };
             let (number, _) = found.ok_or_else(missing)?;
-            cancel_of_query(number, *now, step).await?;
+            cancel_of_query(number, *now, step)?;
             let analyses =
                 query("DELETE FROM analyses WHERE match IN (SELECT id FROM matches WHERE query = ?1)");
-            let analyses = step.execute(analyses.bind(number)).await?;
-            let matches = step.execute(query("DELETE FROM matches WHERE query = ?1").bind(number)).await?;
-            step.execute(query("DELETE FROM queries WHERE id = ?1").bind(number)).await?;
+            let analyses = step.execute(analyses.bind(number))?;
+            let matches = step.execute(query("DELETE FROM matches WHERE query = ?1").bind(number))?;
+            step.execute(query("DELETE FROM queries WHERE id = ?1").bind(number))?;
             let count = query(
                 "UPDATE tenants SET queries = queries - 1, query_version = query_version + 1,
                         matches = matches - ?2, analyses = analyses - ?3
                  WHERE id = ?1",
             );
             let count = count.bind(tenant).bind(matches.cast_signed()).bind(analyses.cast_signed());
-            step.execute(count).await?;
+            step.execute(count)?;
         }
         Ok(vec![(); calls.len()])
     }
 }
 
-async fn find(tenant: i64, name: &str, step: &mut Step<'_>) -> Result<Option<(i64, Query)>> {
+fn find(tenant: i64, name: &str, step: &mut Step<'_>) -> Result<Option<(i64, Query)>> {
     let found =
         query(concat!("SELECT ", query_json!(), " FROM queries q WHERE q.tenant_id = ?1 AND q.name = ?2"));
-    let found: Option<QueryRow> = step.row(found.bind(tenant).bind(name.to_owned())).await?;
+    let found: Option<QueryRow> = step.row(found.bind(tenant).bind(name.to_owned()))?;
     found.map(|row| Ok((row.number, row.decode()?))).transpose()
 }
 

@@ -2,13 +2,14 @@
 //! are equal to it, then those behind, so that a page costs what it shows however many are equal.
 
 use serde::Deserialize;
-use sqlx::query;
 use tidemill_kernel::{Page, PageRequest, TenantName, Timestamp};
 use tidemill_store::content::Found;
 use tidemill_store::{Error, Result, token};
 
 use super::row::{AnalysisRow, DocumentRow, analysis_json, document_json};
-use crate::reader::{PageRows, Readers, scored};
+use crate::reader::{PageRows, Readers};
+use crate::statement::query;
+use crate::statement::scored;
 
 /// Number, time, query, document, analysis; the score beside it.
 macro_rules! found {

@@ -5,14 +5,15 @@
 use std::fmt::Write;
 
 use serde::Deserialize;
-use sqlx::query;
 use tidemill_kernel::{Page, PageRequest, TenantName};
 use tidemill_store::content::Hit;
 use tidemill_store::search::{self, Term};
 use tidemill_store::{Result, token};
 
 use super::row::{DocumentRow, document_json};
-use crate::reader::{PageRows, Readers, json};
+use crate::reader::{PageRows, Readers};
+use crate::statement::json;
+use crate::statement::query;
 
 #[derive(Deserialize)]
 struct HitRow(i64, DocumentRow, String);

@@ -1,13 +1,13 @@
 //! Sources.
 
-use async_trait::async_trait;
-use sqlx::query;
 use tidemill_kernel::{Page, PageRequest, TenantName, Timestamp};
 use tidemill_store::content::Source;
 use tidemill_store::{Error, Result, token};
 
 use super::row::{SourceRow, source_json};
-use crate::reader::{PageRows, Readers, json};
+use crate::reader::{PageRows, Readers};
+use crate::statement::json;
+use crate::statement::query;
 use crate::writer::{Step, Write};
 
 /// Adds a source.
@@ -16,21 +16,20 @@ pub(super) struct PutSource {
     pub(super) source: Source,
 }
 
-#[async_trait]
 impl Write for PutSource {
     type Output = Source;
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Source>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Source>> {
         let mut sources = Vec::with_capacity(calls.len());
         for Self { tenant, source } in calls {
-            let tenant = step.tenant(tenant).await?;
+            let tenant = step.tenant(tenant)?;
             let exists = |name: &str| Error::Exists { what: "source", name: name.to_owned() };
             let same =
                 |present: &Source| (present.kind, &present.location) == (source.kind, &source.location);
-            sources.push(match find(tenant, &source.name, step).await? {
+            sources.push(match find(tenant, &source.name, step)? {
                 Some(present) if same(&present) => present,
                 Some(_) => return Err(exists(&source.name)),
-                None if insert(tenant, source, step).await? => source.clone(),
+                None if insert(tenant, source, step)? => source.clone(),
                 None => return Err(exists(&source.id.to_string())),
             });
         }
@@ -38,15 +37,15 @@ impl Write for PutSource {
     }
 }
 
-async fn find(tenant: i64, name: &str, step: &mut Step<'_>) -> Result<Option<Source>> {
+fn find(tenant: i64, name: &str, step: &mut Step<'_>) -> Result<Option<Source>> {
     let found =
         query(concat!("SELECT ", source_json!(), " FROM sources s WHERE s.tenant_id = ?1 AND s.name = ?2"));
-    let found: Option<SourceRow> = step.row(found.bind(tenant).bind(name.to_owned())).await?;
+    let found: Option<SourceRow> = step.row(found.bind(tenant).bind(name.to_owned()))?;
     found.map(SourceRow::decode).transpose()
 }
 
 /// Whether it was inserted: not if its id is taken.
-async fn insert(tenant: i64, new: &Source, step: &mut Step<'_>) -> Result<bool> {
+fn insert(tenant: i64, new: &Source, step: &mut Step<'_>) -> Result<bool> {
     let insert = query(
         "INSERT INTO sources (tenant_id, source_id, name, kind, location, created_at, collected_at, cursor)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
@@ -54,10 +53,10 @@ async fn insert(tenant: i64, new: &Source, step: &mut Step<'_>) -> Result<bool> 
     let insert = insert.bind(tenant).bind(new.id.as_bytes().to_vec()).bind(new.name.as_str());
     let insert = insert.bind(new.kind.number()).bind(new.location.as_str()).bind(new.created_at.as_micros());
     let insert = insert.bind(new.collected_at.map(Timestamp::as_micros)).bind(new.cursor.as_str());
-    if step.execute(insert).await? == 0 {
+    if step.execute(insert)? == 0 {
         return Ok(false);
     }
-    step.execute(query("UPDATE tenants SET sources = sources + 1 WHERE id = ?1").bind(tenant)).await?;
+    step.execute(query("UPDATE tenants SET sources = sources + 1 WHERE id = ?1").bind(tenant))?;
     Ok(true)
 }
 
@@ -67,18 +66,16 @@ pub(super) struct RemoveSource {
     pub(super) name: String,
 }
 
-#[async_trait]
 impl Write for RemoveSource {
     type Output = ();
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
         for Self { tenant, name } in calls {
-            let tenant = step.tenant(tenant).await?;
+            let tenant = step.tenant(tenant)?;
             let delete = query("DELETE FROM sources WHERE tenant_id = ?1 AND name = ?2");
-            let removed = step.execute(delete.bind(tenant).bind(name.as_str())).await?;
+            let removed = step.execute(delete.bind(tenant).bind(name.as_str()))?;
             found(name, removed)?;
-            step.execute(query("UPDATE tenants SET sources = sources - 1 WHERE id = ?1").bind(tenant))
-                .await?;
+            step.execute(query("UPDATE tenants SET sources = sources - 1 WHERE id = ?1").bind(tenant))?;
         }
         Ok(vec![(); calls.len()])
     }
@@ -92,17 +89,16 @@ pub(super) struct SaveCursor {
     pub(super) at: Timestamp,
 }
 
-#[async_trait]
 impl Write for SaveCursor {
     type Output = ();
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
         for Self { tenant, name, cursor, at } in calls {
-            let tenant = step.tenant(tenant).await?;
+            let tenant = step.tenant(tenant)?;
             let update =
                 query("UPDATE sources SET cursor = ?3, collected_at = ?4 WHERE tenant_id = ?1 AND name = ?2");
             let update = update.bind(tenant).bind(name.as_str()).bind(cursor.as_str()).bind(at.as_micros());
-            found(name, step.execute(update).await?)?;
+            found(name, step.execute(update)?)?;
         }
         Ok(vec![(); calls.len()])
     }

@@ -5,14 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use async_trait::async_trait;
 use serde::Serialize;
-use sqlx::query;
 use tidemill_kernel::{Id, TenantName, Timestamp};
 use tidemill_store::task::{AppendedTask, NewTask, TaskState};
 use tidemill_store::{Error, Result};
 
 use super::counts::Changes;
+use crate::statement::query;
 use crate::writer::{Step, Write, encode};
 
 /// One caller's tasks.
@@ -28,7 +27,6 @@ impl AppendTasks {
     }
 }
 
-#[async_trait]
 impl Write for AppendTasks {
     type Output = Vec<AppendedTask>;
     const MERGES: bool = true;
@@ -37,13 +35,13 @@ impl Write for AppendTasks {
         self.tasks.iter().map(|task| 200 + task.payload.len() + task.key.len()).sum()
     }
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<AppendedTask>>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<AppendedTask>>> {
         let mut rows = Vec::new();
         for call in calls {
-            let tenant = step.tenant(&call.tenant).await?;
+            let tenant = step.tenant(&call.tenant)?;
             rows.extend(call.tasks.iter().map(|task| NewRow { tenant, task, now: call.now }));
         }
-        let mut appended = insert(&rows, step).await?.into_iter();
+        let mut appended = insert(&rows, step)?.into_iter();
         Ok(calls.iter().map(|call| appended.by_ref().take(call.tasks.len()).collect()).collect())
     }
 }
@@ -57,19 +55,19 @@ pub(crate) struct NewRow<'a> {
 }
 
 /// Inserts tasks in their order; what became of each.
-pub(crate) async fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Result<Vec<AppendedTask>> {
+pub(crate) fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Result<Vec<AppendedTask>> {
     let before = step.take_sequences(rows.len());
     let rows: Vec<Placed<'_>> =
         rows.iter().zip(before + 1..).map(|(row, sequence)| Placed { row: *row, sequence }).collect();
     let mut appended = Vec::with_capacity(rows.len());
     while let Some(rest) = rows.get(appended.len()..).filter(|rest| !rest.is_empty()) {
-        appended.extend(insert_run(&rest[..run_length(rest)], step).await?);
+        appended.extend(insert_run(&rest[..run_length(rest)], step)?);
     }
     let mut changes = Changes::default();
     for (Placed { row, .. }, _) in rows.iter().zip(&appended).filter(|(_, appended)| !appended.duplicate) {
         changes.add(row.tenant, row.task.priority.number(), &row.task.kind, TaskState::Waiting, 1);
     }
-    changes.save(step).await?;
+    changes.save(step)?;
     Ok(appended)
 }
 
@@ -86,17 +84,17 @@ fn run_length(rows: &[Placed<'_>]) -> usize {
     rows.len()
 }
 
-async fn insert_run(rows: &[Placed<'_>], step: &mut Step<'_>) -> Result<Vec<AppendedTask>> {
+fn insert_run(rows: &[Placed<'_>], step: &mut Step<'_>) -> Result<Vec<AppendedTask>> {
     let sent = encode(&rows.iter().map(Placed::sent).collect::<Vec<_>>())?;
-    let stored = step.execute(query(INSERT).bind(sent.clone())).await?;
+    let stored = step.execute(query(INSERT).bind(sent.clone()))?;
     if usize::try_from(stored) == Ok(rows.len()) {
-        step.execute(query(INSERT_STATES).bind(sent)).await?;
+        step.execute(query(INSERT_STATES).bind(sent))?;
         return Ok(rows.iter().map(Placed::appended).collect());
     }
     if stored > 0 {
-        step.execute(query(INSERT_STATES_OF_STORED).bind(sent)).await?;
+        step.execute(query(INSERT_STATES_OF_STORED).bind(sent))?;
     }
-    let present = present(rows, step).await?;
+    let present = present(rows, step)?;
     let missing = || Error::Internal("a task that was stored is not there".to_owned());
     let outcome = |(index, row): (usize, &Placed<'_>)| row.compare(present.get(&index).ok_or_else(missing)?);
     rows.iter().enumerate().map(outcome).collect()
@@ -177,7 +175,7 @@ struct Present {
 }
 
 /// What is there for each row, by index. An id counts before a key.
-async fn present(rows: &[Placed<'_>], step: &mut Step<'_>) -> Result<HashMap<usize, Present>> {
+fn present(rows: &[Placed<'_>], step: &mut Step<'_>) -> Result<HashMap<usize, Present>> {
     let asked = rows.iter().map(|Placed { row, .. }| (row.task.id, row.tenant, row.task.key.as_str()));
     let found = query(
         "SELECT json_array(0, e.key, t.tenant_id, hex(t.task_id), t.id)
@@ -189,7 +187,7 @@ async fn present(rows: &[Placed<'_>], step: &mut Step<'_>) -> Result<HashMap<usi
          FROM jsonb_each(?1) e CROSS JOIN tasks t ON t.task_id = unhex(json_extract(e.value, '$[0]'), '-')",
     );
     let found = found.bind(encode(&asked.collect::<Vec<_>>())?);
-    let mut found: Vec<(u8, usize, i64, Id, i64)> = step.rows(found).await?;
+    let mut found: Vec<(u8, usize, i64, Id, i64)> = step.rows(found)?;
     found.sort_unstable_by_key(|(by_id, ..)| *by_id);
     let present = |(_, index, tenant, id, sequence)| (index, Present { tenant, id, sequence });
     Ok(found.into_iter().map(present).collect())

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::query;
 use tidemill_kernel::{Priority, TenantName};
 use tidemill_store::Result;
 use tidemill_store::task::{QueueDepth, Queues, TaskCount, TaskState};
 
 use super::row::{priority, state};
 use crate::reader::Readers;
+use crate::statement::query;
 use crate::writer::{Step, encode};
 
 /// By how much the counts change. Tasks of one queue come in runs, so the queue of the last one is looked at first.
@@ -49,8 +49,8 @@ impl Changes {
         self.add(tenant, priority, kind, to, 1);
     }
 
-    /// The rows that [`change_counts`] takes.
-    pub(super) fn encode(&self) -> Result<String> {
+    /// The rows that the statement takes.
+    fn encode(&self) -> Result<String> {
         let mut rows = Vec::new();
         for ((tenant, priority, kind), index) in &self.queues {
             let changed = TaskState::ALL.iter().zip(&self.counts[*index]).filter(|(_, count)| **count != 0);
@@ -60,29 +60,20 @@ impl Changes {
     }
 
     /// Writes them down.
-    pub(super) async fn save(self, step: &mut Step<'_>) -> Result<()> {
+    pub(super) fn save(self, step: &mut Step<'_>) -> Result<()> {
         if !self.queues.is_empty() {
-            step.execute(query(change_counts!("?1")).bind(self.encode()?)).await?;
+            step.execute(query(CHANGE).bind(self.encode()?))?;
         }
         Ok(())
     }
 }
 
-/// The statement that changes the counts by the rows in this parameter.
-macro_rules! change_counts {
-    ($rows:literal) => {
-        concat!(
-            "INSERT INTO task_counts (tenant_id, priority, kind, state, count)
-             SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-                    json_extract(value, '$[3]'), json_extract(value, '$[4]')
-             FROM jsonb_each(",
-            $rows,
-            ") WHERE true
-             ON CONFLICT DO UPDATE SET count = count + excluded.count"
-        )
-    };
-}
-pub(super) use change_counts;
+const CHANGE: &str = "
+    INSERT INTO task_counts (tenant_id, priority, kind, state, count)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+           json_extract(value, '$[3]'), json_extract(value, '$[4]')
+    FROM jsonb_each(?1) WHERE true
+    ON CONFLICT DO UPDATE SET count = count + excluded.count";
 
 /// Tenant, priority, kind, how many wait.
 type DepthRow = (TenantName, i32, String, i64);

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use sqlx::query;
 use tidemill_kernel::{Id, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{LeaseRef, Waiting};
 
 use super::row::priority;
+use crate::statement::query;
 use crate::writer::{Step, encode};
 
 /// A running task with its lease.
@@ -26,10 +26,10 @@ pub(super) struct Held {
 
 impl Held {
     /// The same for the scheduler, waiting again.
-    pub(super) async fn waiting(&self, step: &mut Step<'_>) -> Result<Waiting> {
+    pub(super) fn waiting(&self, step: &mut Step<'_>) -> Result<Waiting> {
         Ok(Waiting {
             id: self.id,
-            tenant: step.tenant_name(self.tenant).await?,
+            tenant: step.tenant_name(self.tenant)?,
             kind: self.kind.clone(),
             priority: priority(self.priority)?,
             sequence: self.sequence,
@@ -39,14 +39,14 @@ impl Held {
 }
 
 /// Those of the tasks that are running.
-pub(super) async fn find(tasks: impl Iterator<Item = Id>, step: &mut Step<'_>) -> Result<HashMap<Id, Held>> {
+pub(super) fn find(tasks: impl Iterator<Item = Id>, step: &mut Step<'_>) -> Result<HashMap<Id, Held>> {
     let found = query(
         "SELECT json_group_array(json_array(e.value, s.id, s.tenant_id, s.priority, s.kind, s.run_at, hex(s.token),
                                             s.expires_at))
          FROM jsonb_each(?1) e CROSS JOIN tasks t ON t.task_id = unhex(e.value, '-')
          CROSS JOIN task_states s ON s.id = t.id WHERE s.state = 2",
     );
-    let found: Option<Vec<Held>> = step.row(found.bind(encode(&tasks.collect::<Vec<_>>())?)).await?;
+    let found: Option<Vec<Held>> = step.row(found.bind(encode(&tasks.collect::<Vec<_>>())?))?;
     Ok(found.unwrap_or_default().into_iter().map(|held| (held.id, held)).collect())
 }
 

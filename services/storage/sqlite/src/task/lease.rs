@@ -3,16 +3,15 @@
 
 use std::collections::HashMap;
 
-use async_trait::async_trait;
 use serde::Serialize;
-use sqlx::query;
 use tidemill_kernel::{Id, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{Grant, LeaseRef, Task, TaskState, Waiting};
 
-use super::counts::{Changes, change_counts};
+use super::counts::Changes;
 use super::held;
 use super::row::{TaskRow, task_json};
+use crate::statement::query;
 use crate::writer::{Step, Write, encode};
 
 /// Starts attempts.
@@ -25,7 +24,6 @@ pub(super) struct LeaseTasks {
 #[derive(Serialize)]
 struct Started<'a>(i64, &'a str, Id, Timestamp, Timestamp);
 
-#[async_trait]
 impl Write for LeaseTasks {
     type Output = Vec<(Task, Id)>;
     const MERGES: bool = true;
@@ -34,7 +32,7 @@ impl Write for LeaseTasks {
         self.grants.len() * 500
     }
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<(Task, Id)>>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<(Task, Id)>>> {
         let asked: Vec<Id> = calls.iter().flat_map(|call| &call.grants).map(|grant| grant.task).collect();
         let found = query(concat!(
             "SELECT json_group_array(",
@@ -42,11 +40,11 @@ impl Write for LeaseTasks {
             ") FROM jsonb_each(?1) e CROSS JOIN tasks t ON t.task_id = unhex(e.value, '-')
                CROSS JOIN task_states s ON s.id = t.id WHERE s.state = 1"
         ));
-        let found: Option<Vec<TaskRow>> = step.row(found.bind(encode(&asked)?)).await?;
+        let found: Option<Vec<TaskRow>> = step.row(found.bind(encode(&asked)?))?;
         let mut waiting = HashMap::with_capacity(asked.len());
         for row in found.unwrap_or_default() {
             let (sequence, tenant) = (row.sequence, row.tenant);
-            let task = row.decode(step.tenant_name(tenant).await?)?;
+            let task = row.decode(step.tenant_name(tenant)?)?;
             waiting.insert(task.new.id, (sequence, tenant, task));
         }
         let (mut started, mut changes, mut leased) = (Vec::new(), Changes::default(), Vec::new());
@@ -66,24 +64,23 @@ impl Write for LeaseTasks {
             }
             leased.push(mine);
         }
-        start(&started, &changes, step).await?;
+        start(&started, changes, step)?;
         Ok(leased)
     }
 }
 
-async fn start(started: &[Started<'_>], changes: &Changes, step: &mut Step<'_>) -> Result<()> {
+fn start(started: &[Started<'_>], changes: Changes, step: &mut Step<'_>) -> Result<()> {
     if started.is_empty() {
         return Ok(());
     }
-    let update = query(concat!(
+    let update = query(
         "UPDATE task_states SET state = 2, attempt = attempt + 1, worker = json_extract(e.value, '$[1]'),
                 token = unhex(json_extract(e.value, '$[2]'), '-'), expires_at = json_extract(e.value, '$[3]'),
                 started_at = json_extract(e.value, '$[4]')
-         FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]');",
-        change_counts!("?2")
-    ));
-    step.execute(update.bind(encode(started)?).bind(changes.encode()?)).await?;
-    Ok(())
+         FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')",
+    );
+    step.execute(update.bind(encode(started)?))?;
+    changes.save(step)
 }
 
 /// Moves the end of leases.
@@ -92,14 +89,13 @@ pub(super) struct RenewLeases {
     pub(super) expires_at: Timestamp,
 }
 
-#[async_trait]
 impl Write for RenewLeases {
     type Output = Vec<Id>;
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<Id>>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<Id>>> {
         let mut lost = Vec::with_capacity(calls.len());
         for Self { leases, expires_at } in calls {
-            let held = held::find(leases.iter().map(|lease| lease.task), step).await?;
+            let held = held::find(leases.iter().map(|lease| lease.task), step)?;
             let valid =
                 |lease: &&LeaseRef| held.get(&lease.task).is_some_and(|held| held.token == lease.token);
             let renewed: Vec<i64> = leases
@@ -109,7 +105,7 @@ impl Write for RenewLeases {
                 .collect();
             let update =
                 query("UPDATE task_states SET expires_at = ?2 WHERE id IN (SELECT value FROM json_each(?1))");
-            step.execute(update.bind(encode(&renewed)?).bind(expires_at.as_micros())).await?;
+            step.execute(update.bind(encode(&renewed)?).bind(expires_at.as_micros()))?;
             lost.push(leases.iter().filter(|lease| !valid(lease)).map(|lease| lease.task).collect());
         }
         Ok(lost)
@@ -121,27 +117,26 @@ pub(super) struct ReleaseLeases {
     pub(super) leases: Vec<LeaseRef>,
 }
 
-#[async_trait]
 impl Write for ReleaseLeases {
     type Output = Vec<Waiting>;
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<Waiting>>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Vec<Waiting>>> {
         let mut released = Vec::with_capacity(calls.len());
         for Self { leases } in calls {
-            let mut held = held::find(leases.iter().map(|lease| lease.task), step).await?;
+            let mut held = held::find(leases.iter().map(|lease| lease.task), step)?;
             let (mut rows, mut waiting, mut changes) = (Vec::new(), Vec::new(), Changes::default());
             for held in leases.iter().filter_map(|lease| held::take(&mut held, lease)) {
                 changes.shift(held.tenant, held.priority, &held.kind, TaskState::Running, TaskState::Waiting);
                 rows.push(held.sequence);
-                waiting.push(held.waiting(step).await?);
+                waiting.push(held.waiting(step)?);
             }
             let update = query(
                 "UPDATE task_states SET state = 1, attempt = max(attempt - 1, 0), worker = '', started_at = NULL,
                         token = NULL, expires_at = NULL
                  WHERE id IN (SELECT value FROM json_each(?1))",
             );
-            step.execute(update.bind(encode(&rows)?)).await?;
-            changes.save(step).await?;
+            step.execute(update.bind(encode(&rows)?))?;
+            changes.save(step)?;
             released.push(waiting);
         }
         Ok(released)

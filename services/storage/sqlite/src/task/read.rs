@@ -1,12 +1,13 @@
 //! What can be read of the log.
 
-use sqlx::query;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName};
 use tidemill_store::task::{Running, Task, TaskState, Waiting};
 use tidemill_store::{Result, token};
 
 use super::row::{RunningRow, TaskRow, WaitingRow, task_json, waiting_json};
-use crate::reader::{PageRows, Readers, json};
+use crate::reader::{PageRows, Readers};
+use crate::statement::json;
+use crate::statement::query;
 
 /// One task.
 pub(super) async fn task(readers: &Readers, tenant: &TenantName, id: Id) -> Result<Option<Task>> {

@@ -1,17 +1,16 @@
 //! Attempts ended: completions with their analyses and follow-up tasks, and failures.
 
-use async_trait::async_trait;
 use serde::Serialize;
-use sqlx::query;
 use tidemill_kernel::{Id, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::content::Analysis;
 use tidemill_store::task::{Completion, Failure, LeaseRef, NewTask, Settled, TaskState, Waiting};
 
 use super::append::{self, NewRow};
-use super::counts::{Changes, change_counts};
+use super::counts::Changes;
 use super::held;
 use crate::content::{NewAnalysis, add_analyses};
+use crate::statement::query;
 use crate::writer::{Step, Write, encode};
 
 /// One caller's ended attempts.
@@ -35,7 +34,6 @@ impl SettleTasks {
     }
 }
 
-#[async_trait]
 impl Write for SettleTasks {
     type Output = Settled;
     const MERGES: bool = true;
@@ -47,9 +45,9 @@ impl Write for SettleTasks {
             + self.failures.len() * 200
     }
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Settled>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Settled>> {
         let tasks = calls.iter().flat_map(Self::leases).map(|lease| lease.task);
-        let mut held = held::find(tasks, step).await?;
+        let mut held = held::find(tasks, step)?;
         let mut ended = Ended::default();
         let mut settled = Vec::with_capacity(calls.len());
         for (number, call) in calls.iter().enumerate() {
@@ -72,7 +70,7 @@ impl Write for SettleTasks {
             }
             settled.push(Settled { accepted, follow_ups: Vec::new() });
         }
-        ended.save(&mut settled, step).await?;
+        ended.save(&mut settled, step)?;
         Ok(settled)
     }
 }
@@ -114,40 +112,38 @@ impl<'a> Ended<'a> {
         self.failed.push(Failed(task.sequence, state.number(), &row.error, row.retry_at, finished_at));
     }
 
-    async fn save(self, settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
+    fn save(self, settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
         if self.succeeded.is_empty() && self.failed.is_empty() {
             return Ok(());
         }
         let (succeeded, failed) = (encode(&self.succeeded)?, encode(&self.failed)?);
-        step.execute(query(END).bind(succeeded).bind(failed).bind(self.changes.encode()?)).await?;
-        add_analyses(&self.analyses, step).await?;
-        follow_up(&self.follow_ups, settled, step).await
+        step.execute(query(SUCCEED).bind(succeeded))?;
+        step.execute(query(FAIL).bind(failed))?;
+        self.changes.save(step)?;
+        add_analyses(&self.analyses, step)?;
+        follow_up(&self.follow_ups, settled, step)
     }
 }
 
-const END: &str = concat!(
-    "UPDATE task_states SET state = 3, token = NULL, expires_at = NULL, result = json_extract(e.value, '$[1]'),
-            finished_at = json_extract(e.value, '$[2]')
-     FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]');
-     UPDATE task_states SET state = json_extract(e.value, '$[1]'), token = NULL, expires_at = NULL,
-            error = json_extract(e.value, '$[2]'), run_at = coalesce(json_extract(e.value, '$[3]'), run_at),
-            finished_at = json_extract(e.value, '$[4]')
-     FROM jsonb_each(?2) e WHERE task_states.id = json_extract(e.value, '$[0]');",
-    change_counts!("?3")
-);
+const SUCCEED: &str = "
+    UPDATE task_states SET state = 3, token = NULL, expires_at = NULL, result = json_extract(e.value, '$[1]'),
+           finished_at = json_extract(e.value, '$[2]')
+    FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')";
 
-async fn follow_up(
-    follow_ups: &[(usize, NewRow<'_>)],
-    settled: &mut [Settled],
-    step: &mut Step<'_>,
-) -> Result<()> {
+const FAIL: &str = "
+    UPDATE task_states SET state = json_extract(e.value, '$[1]'), token = NULL, expires_at = NULL,
+           error = json_extract(e.value, '$[2]'), run_at = coalesce(json_extract(e.value, '$[3]'), run_at),
+           finished_at = json_extract(e.value, '$[4]')
+    FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')";
+
+fn follow_up(follow_ups: &[(usize, NewRow<'_>)], settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
     let rows: Vec<NewRow<'_>> = follow_ups.iter().map(|(_, row)| *row).collect();
-    let appended = append::insert(&rows, step).await?;
+    let appended = append::insert(&rows, step)?;
     for ((call, row), made) in follow_ups.iter().zip(appended).filter(|(_, made)| !made.duplicate) {
         let NewTask { id, kind, priority, run_at, .. } = row.task;
         settled[*call].follow_ups.push(Waiting {
             id: *id,
-            tenant: step.tenant_name(row.tenant).await?,
+            tenant: step.tenant_name(row.tenant)?,
             kind: kind.clone(),
             priority: *priority,
             sequence: made.sequence,

@@ -2,14 +2,12 @@
 
 use std::any::Any;
 
-use async_trait::async_trait;
 use tidemill_store::{Error, Result};
 use tokio::sync::oneshot;
 
 use super::Step;
 
 /// A step of the port that writes.
-#[async_trait]
 pub(crate) trait Write: Sized + Send + Sync + 'static {
     /// What the caller gets.
     type Output: Send + 'static;
@@ -23,11 +21,10 @@ pub(crate) trait Write: Sized + Send + Sync + 'static {
 
     /// Runs the calls (more than one only if they merge): an output for each, in order, or an error of one of them.
     /// On an error everything is undone, and each is run alone.
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Self::Output>>;
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Self::Output>>;
 }
 
 /// Calls of one kind.
-#[async_trait]
 pub(super) trait Calls: Send {
     /// Takes in another call, or hands it back if it is of another kind.
     fn absorb(&mut self, next: Box<dyn Calls>) -> Option<Box<dyn Calls>>;
@@ -35,8 +32,8 @@ pub(super) trait Calls: Send {
     fn as_any(&self) -> &dyn Any;
     fn bytes(&self) -> usize;
     fn len(&self) -> usize;
-    async fn run(&mut self, step: &mut Step<'_>) -> Result<()>;
-    async fn run_one(&mut self, number: usize, step: &mut Step<'_>) -> Result<()>;
+    fn run(&mut self, step: &mut Step<'_>) -> Result<()>;
+    fn run_one(&mut self, number: usize, step: &mut Step<'_>) -> Result<()>;
     fn refuse(&mut self, number: usize, error: Error);
     /// Answers the callers: each its own outcome, or the error that stopped them all.
     fn answer(self: Box<Self>, stopped: Option<&Error>);
@@ -57,7 +54,6 @@ impl<W: Write> Call<W> {
     }
 }
 
-#[async_trait]
 impl<W: Write> Calls for Call<W> {
     fn absorb(&mut self, next: Box<dyn Calls>) -> Option<Box<dyn Calls>> {
         if !W::MERGES || !next.as_any().is::<Self>() {
@@ -87,14 +83,14 @@ impl<W: Write> Calls for Call<W> {
         self.writes.len()
     }
 
-    async fn run(&mut self, step: &mut Step<'_>) -> Result<()> {
-        let outputs = W::run(&self.writes, step).await?;
+    fn run(&mut self, step: &mut Step<'_>) -> Result<()> {
+        let outputs = W::run(&self.writes, step)?;
         self.outcomes = outputs.into_iter().map(|output| Some(Ok(output))).collect();
         Ok(())
     }
 
-    async fn run_one(&mut self, number: usize, step: &mut Step<'_>) -> Result<()> {
-        let mut outputs = W::run(&self.writes[number..=number], step).await?;
+    fn run_one(&mut self, number: usize, step: &mut Step<'_>) -> Result<()> {
+        let mut outputs = W::run(&self.writes[number..=number], step)?;
         self.outcomes[number] = outputs.pop().map(Ok);
         Ok(())
     }

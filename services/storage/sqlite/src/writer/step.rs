@@ -2,50 +2,47 @@
 
 use std::collections::HashMap;
 
-use async_trait::async_trait;
+use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::{AssertSqlSafe, SqliteConnection};
 use tidemill_kernel::TenantName;
 use tidemill_store::{Error, Result};
 
 use super::Write;
 use crate::error::failed;
-use crate::open::max_pages;
-use crate::reader::{self, Statement};
+use crate::open;
+use crate::statement::{Statement, query};
 
 /// One step inside the transaction.
 pub(crate) struct Step<'a> {
-    pub(super) connection: &'a mut SqliteConnection,
+    pub(super) connection: &'a Connection,
     pub(super) memo: &'a mut Memo,
 }
 
 impl Step<'_> {
-    /// Runs a statement, or several with numbered parameters in one text; how many rows they changed. A text of several
-    /// wakes the connection's thread once.
-    pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64> {
-        let done = statement.execute(&mut *self.connection).await.map_err(failed)?;
-        Ok(done.rows_affected())
+    /// Runs a statement; how many rows it changed.
+    pub(crate) fn execute(&self, statement: Statement) -> Result<u64> {
+        statement.execute(self.connection)
     }
 
     /// All rows of a statement.
-    pub(crate) async fn rows<T: DeserializeOwned>(&mut self, statement: Statement<'_>) -> Result<Vec<T>> {
-        reader::rows(self.connection, statement).await
+    pub(crate) fn rows<T: DeserializeOwned>(&self, statement: Statement) -> Result<Vec<T>> {
+        statement.rows(self.connection)
     }
 
     /// The first row of a statement.
-    pub(crate) async fn row<T: DeserializeOwned>(&mut self, statement: Statement<'_>) -> Result<Option<T>> {
-        Ok(self.rows(statement).await?.into_iter().next())
+    pub(crate) fn row<T: DeserializeOwned>(&self, statement: Statement) -> Result<Option<T>> {
+        statement.row(self.connection)
     }
 
     /// The number of a tenant. [`Error::NotFound`] without it.
-    pub(crate) async fn tenant(&mut self, name: &TenantName) -> Result<i64> {
+    pub(crate) fn tenant(&mut self, name: &TenantName) -> Result<i64> {
         if let Some(id) = self.memo.tenants.get(name) {
             return Ok(*id);
         }
         let found =
-            sqlx::query("SELECT json_quote(id) FROM tenants WHERE name = ?1").bind(name.as_str().to_owned());
-        let found: Option<i64> = self.row(found).await?;
+            query("SELECT json_quote(id) FROM tenants WHERE name = ?1").bind(name.as_str().to_owned());
+        let found: Option<i64> = self.row(found)?;
         let id = found.ok_or_else(|| Error::NotFound { what: "tenant", name: name.to_string() })?;
         self.memo.tenants.insert(name.clone(), id);
         self.memo.names.insert(id, name.clone());
@@ -53,12 +50,12 @@ impl Step<'_> {
     }
 
     /// The name of a tenant that is there.
-    pub(crate) async fn tenant_name(&mut self, id: i64) -> Result<TenantName> {
+    pub(crate) fn tenant_name(&mut self, id: i64) -> Result<TenantName> {
         if let Some(name) = self.memo.names.get(&id) {
             return Ok(name.clone());
         }
-        let found = sqlx::query("SELECT json_quote(name) FROM tenants WHERE id = ?1").bind(id);
-        let name: Option<TenantName> = self.row(found).await?;
+        let found = query("SELECT json_quote(name) FROM tenants WHERE id = ?1").bind(id);
+        let name: Option<TenantName> = self.row(found)?;
         let name = name.ok_or_else(|| Error::Internal(format!("tenant {id} is gone")))?;
         self.memo.names.insert(id, name.clone());
         Ok(name)
@@ -97,12 +94,12 @@ impl Memo {
     }
 
     /// Reads the last numbers given. Later ones are counted here; a step that is undone leaves a gap.
-    pub(super) async fn load(&mut self, connection: &mut SqliteConnection) -> Result<()> {
-        let last = sqlx::query(
+    pub(super) fn load(&mut self, connection: &Connection) -> Result<()> {
+        let last = query(
             "SELECT json_array(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0),
                                coalesce((SELECT max(id) FROM documents), 0))",
         );
-        let last: Vec<(i64, i64)> = reader::rows(connection, last).await?;
+        let last: Vec<(i64, i64)> = last.rows(connection)?;
         if let Some((sequence, document)) = last.into_iter().next() {
             self.last_sequence = self.last_sequence.max(sequence);
             self.last_document = self.last_document.max(document);
@@ -134,17 +131,12 @@ pub(crate) struct Limit {
     pub(crate) bytes: Option<u64>,
 }
 
-#[async_trait]
 impl Write for Limit {
     type Output = ();
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
         for call in calls {
-            // SQLite's own largest number when there is no limit.
-            let pages = call.bytes.map_or(4_294_967_294, max_pages);
-            let pragma =
-                sqlx::query(AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).persistent(false);
-            step.execute(pragma).await?;
+            open::limit(step.connection, call.bytes).map_err(failed)?;
         }
         Ok(vec![(); calls.len()])
     }
