@@ -16,11 +16,11 @@ use tidemill_proto::types::v1::{NewTask, TaskState};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use tracing::{Instrument, info_span};
+use tracing::info_span;
 
 use crate::actor::Handle;
-use crate::convert;
 use crate::engine::Event;
+use crate::submit::Submitter;
 use crate::waits::Waits;
 
 /// The shortest time between two messages of a watched queue.
@@ -30,13 +30,19 @@ const SHORTEST_WATCH: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub struct Scheduling {
     tasks: TaskStoreServiceClient<Wire>,
+    submitter: Submitter,
     handle: Handle,
     waits: Waits,
 }
 
 impl Scheduling {
-    pub(crate) fn new(tasks: TaskStoreServiceClient<Wire>, handle: Handle, waits: Waits) -> Self {
-        Self { tasks, handle, waits }
+    pub(crate) fn new(
+        tasks: TaskStoreServiceClient<Wire>,
+        submitter: Submitter,
+        handle: Handle,
+        waits: Waits,
+    ) -> Self {
+        Self { tasks, submitter, handle, waits }
     }
 
     async fn queue(&self, context: &Context, tenant: &TenantName) -> Result<api::QueueState, Status> {
@@ -125,10 +131,7 @@ impl SchedulingService for Scheduling {
         if let Some(trace_parent) = &context.trace_parent {
             tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
         }
-        let request = store::AppendTasksRequest { tenant, tasks };
-        let answer = self.tasks.clone().append_tasks(context.request(request)).instrument(span).await?;
-        let (written, appended) = (Written::of(&answer), answer.into_inner().tasks);
-        self.handle.tell(Event::Wake);
+        let (appended, written) = self.submitter.submit(tenant, tasks, span).await?;
         let tasks =
             appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });
         Ok(written.on(api::SubmitTasksResponse { tasks: tasks.collect() }))
@@ -179,8 +182,8 @@ impl SchedulingService for Scheduling {
         let request = store::ReviveTaskRequest { tenant, id: id(request.into_inner().id)?.to_string() };
         let answer = self.tasks.clone().revive_task(context.request(request)).await?;
         let (written, answer) = (Written::of(&answer), answer.into_inner());
-        if let Some(waiting) = answer.waiting.and_then(convert::waiting) {
-            self.handle.tell(Event::Revived(waiting));
+        if let Some(task) = &answer.task {
+            self.handle.tell(Event::Revived(Box::new(task.clone())));
         }
         Ok(written.on(api::RetryTaskResponse { task: answer.task }))
     }

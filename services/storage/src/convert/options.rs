@@ -37,9 +37,6 @@ pub fn decode(message: TaskOptions) -> Result<Vec<u8>> {
     if let Some(retry) = &message.retry {
         time::decode_length("retry.initial", retry.initial.clone())?;
         time::decode_length("retry.maximum", retry.maximum.clone())?;
-        if !(retry.multiplier == 0.0 || (1.0..=100.0).contains(&retry.multiplier)) {
-            return Err(Error::field("retry.multiplier", format!("is {}; use 1 to 100", retry.multiplier)));
-        }
         rule::at_most("retry.final_kinds", retry.final_kinds.len(), MAX_LABELS)?;
     }
     Ok(message.encode_to_vec())

@@ -72,7 +72,15 @@ pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
         .max_decoding_message_size(MAX_LEASES)
         .max_encoding_message_size(MAX_MESSAGE);
     let tenants = TenantStoreServiceClient::new(needs.wire("storage"));
-    let deps = tidemill_scheduling::Deps { tasks, tenants, clock: ground.clock.clone() };
+    let deps = tidemill_scheduling::Deps {
+        tasks,
+        tenants,
+        peers: None,
+        // A folder is locked by the process that has it open.
+        alone: ground.database.as_ref().is_some_and(Database::is_folder),
+        address: String::new(),
+        clock: ground.clock.clone(),
+    };
     Ok(tidemill_scheduling::build(ground.config.scheduling.clone(), deps)?)
 }
 
