@@ -46,6 +46,14 @@ impl Consul {
         &self.client
     }
 
+    /// Where others reach what this process listens to, as [`Self::register`] would say; none if that cannot be told.
+    pub async fn reached_at(&self, bound: SocketAddr) -> Option<Address> {
+        let config = &self.config;
+        let (host, port) =
+            advertise::find(config.advertise.as_deref(), bound, &config.address).await.ok()?;
+        Address::of(&host, port).ok()
+    }
+
     /// Registers a service of this process and keeps it registered until [`Registration::leave`]. Returns before Consul
     /// has answered: a process does not wait for Consul to start.
     ///
