@@ -45,7 +45,9 @@ pub enum Error {
         mend: &'static str,
     },
     /// The step relied on a shard that has another owner by now.
-    #[error("shard {shard} is no longer at epoch {epoch}: another scheduler runs it; drop what was decided for it")]
+    #[error(
+        "shard {shard} is no longer at epoch {epoch}: another scheduler runs it; drop what was decided for it"
+    )]
     Fenced {
         /// The shard.
         shard: u16,

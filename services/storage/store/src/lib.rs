@@ -8,7 +8,8 @@
 //! - Documents, queries, sources, matches belong to one tenant; keys of every table lead with it.
 //! - Pages go on behind the last item shown ([`token`]), so that later items neither repeat nor hide others; they are
 //!   bounded in bytes too ([`page`]).
-//! - A task's result counts once: only under the token of its present lease.
+//! - A task's result counts once: ending it takes it out of the queue in the same step. The token of its lease is
+//!   checked by the owner of its shard, the owner by the shard's epoch ([`task::Fence`]).
 //!
 //! To add a step: a method in one of the traits below with its rows beside it, cases in the conformance suite, then each
 //! adapter's native SQL until the suite passes.

@@ -67,9 +67,9 @@ pub struct NewTask {
     pub priority: Priority,
     /// What the worker needs to know.
     pub payload: String,
-    /// Unique in the tenant until `key_until`; empty for no check.
+    /// Unique in the tenant until it is swept; empty for no check.
     pub key: String,
-    /// How long the key is remembered, whatever becomes of the task.
+    /// When the key may be swept, whatever has become of the task.
     pub key_until: Timestamp,
     /// Not before this moment.
     pub run_at: Timestamp,
@@ -77,7 +77,8 @@ pub struct NewTask {
     pub max_attempts: u32,
     /// W3C `traceparent`; may be empty.
     pub trace_parent: String,
-    /// How long it is kept once it has succeeded, in whole microseconds; none: as long as the store keeps tasks; zero: not at all.
+    /// How long it is kept once it has succeeded, in whole microseconds; none: as long as the store keeps tasks; zero:
+    /// not at all. If it dies or is cancelled it is kept as long as the store keeps tasks.
     pub keep: Option<Duration>,
     /// What the scheduler alone understands of it; may be empty.
     pub options: Vec<u8>,
@@ -131,6 +132,12 @@ impl Task {
         }
     }
 
+    /// About how many bytes it is.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.new.payload, &self.error, &self.result, &self.progress];
+        texts.map(String::len).iter().sum::<usize>() + self.new.options.len() + self.checkpoint.len()
+    }
+
     /// When it was stored.
     pub fn created_at(&self) -> Timestamp {
         self.id.moment()
@@ -149,7 +156,7 @@ pub struct TenantTasks {
 /// What became of one appended task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendedTask {
-    /// Its id, or that of the task that has its key.
+    /// Its id, or that of the task that took its key, which may be gone.
     pub id: Id,
     /// Whether its key was known.
     pub duplicate: bool,

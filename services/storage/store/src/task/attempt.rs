@@ -17,7 +17,8 @@ pub struct Attempt {
     pub worker: String,
     /// When it was started.
     pub started_at: Timestamp,
-    /// Whether its lease may have been recorded, so that the record has to go.
+    /// Whether its lease may have been recorded, so that the record has to go. Means nothing to
+    /// [`super::TaskStore::record_leases`].
     pub recorded: bool,
 }
 
