@@ -26,6 +26,9 @@ use crate::waits::Waits;
 /// The shortest time between two messages of a watched queue.
 const SHORTEST_WATCH: Duration = Duration::from_millis(100);
 
+/// The most tasks of one request.
+const MOST_TASKS: usize = 1_000;
+
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Scheduling {
@@ -115,6 +118,10 @@ impl SchedulingService for Scheduling {
         let context = Context::of(&request);
         let tenant = context.tenant()?.to_string();
         let mut tasks = request.into_inner().tasks;
+        if !(1..=MOST_TASKS).contains(&tasks.len()) {
+            let rule = format!("has {} items; send 1 to {MOST_TASKS} at once", tasks.len());
+            return Err(Fault::invalid("tasks", rule).into_status());
+        }
         let span = info_span!(
             "send",
             otel.name = "send tasks",

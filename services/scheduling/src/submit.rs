@@ -1,6 +1,8 @@
 //! Group commit across callers: the submissions that wait share one call of the store. A lone one never waits for
 //! company; under load the size of a group follows the time of a commit.
 
+use std::collections::HashMap;
+
 use tidemill_chassis::{Wire, Written};
 use tidemill_kernel::Id;
 use tidemill_proto::storage::v1 as store;
@@ -97,15 +99,28 @@ impl Lane {
         }
     }
 
+    /// Stores a group in one step, each tenant's tasks together; what became of each caller's.
     async fn append(&self, group: &[Submission]) -> Result<(Vec<Vec<store::AppendedTask>>, Written), Status> {
-        let batch =
-            |one: &Submission| store::TenantTasks { tenant: one.tenant.clone(), tasks: one.tasks.clone() };
-        let request = store::AppendTasksRequest { batches: group.iter().map(batch).collect() };
+        let mut batches: Vec<store::TenantTasks> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for one in group {
+            let place = *places.entry(&one.tenant).or_insert(batches.len());
+            if place == batches.len() {
+                batches.push(store::TenantTasks { tenant: one.tenant.clone(), tasks: Vec::new() });
+            }
+            batches[place].tasks.extend(one.tasks.iter().cloned());
+        }
         let span = group.first().map_or_else(Span::none, |first| first.span.clone());
-        let answer = self.tasks.clone().append_tasks(Request::new(request)).instrument(span).await?;
+        let request = Request::new(store::AppendTasksRequest { batches });
+        let answer = self.tasks.clone().append_tasks(request).instrument(span).await?;
         let written = Written::of(&answer);
-        let batches = answer.into_inner().batches;
-        Ok((batches.into_iter().map(|batch| batch.tasks).collect(), written))
+        let mut appended: Vec<_> =
+            answer.into_inner().batches.into_iter().map(|batch| batch.tasks.into_iter()).collect();
+        let of = |one: &Submission| {
+            let batch = places.get(one.tenant.as_str()).and_then(|place| appended.get_mut(*place));
+            batch.map_or_else(Vec::new, |batch| batch.take(one.tasks.len()).collect())
+        };
+        Ok((group.iter().map(of).collect(), written))
     }
 
     /// Tells the engine of what was stored, then the caller.
@@ -149,7 +164,7 @@ fn waiting(tenant: &str, new: NewTask, id: &str) -> Option<Task> {
         key: new.key,
         state: TaskState::Waiting.into(),
         max_attempts: if new.max_attempts == 0 { 5 } else { new.max_attempts },
-        run_at: Some(new.run_at.unwrap_or_else(|| created_at.clone())),
+        run_at: Some(new.run_at.unwrap_or(created_at)),
         created_at: Some(created_at),
         trace_parent: new.trace_parent,
         keep: new.keep,
