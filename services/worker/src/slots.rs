@@ -124,6 +124,7 @@ impl Slots {
                 Outcome::Completed(Completion { task_id: task, token, result, analysis, follow_ups })
             }
             Err(Failed { error, retryable, not_before }) => Outcome::Failed(Failure {
+                kind: String::new(),
                 task_id: task,
                 token,
                 error,
