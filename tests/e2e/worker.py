@@ -46,6 +46,12 @@ def contracts():
     return load("scheduling.v1.worker_pb2"), load("scheduling.v1.worker_pb2_grpc"), load("types.v1.task_pb2")
 
 
+def tell(*words):
+    """One line at once, whatever other threads say."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 class Snooze(Exception):
     """Not now: the task waits for so many seconds, and none of its attempts is spent."""
 
@@ -103,11 +109,11 @@ class Worker:
                         failures = 0
                         self.hear(word)
             except grpc.RpcError as fault:
-                print("lost", fault.code().name, flush=True)
+                tell("lost", fault.code().name)
             self.say.put(None)
             failures += 1
             self.draining.wait(random.uniform(0.5, 1.0) * min(0.2 * 2**failures, 15))
-        print("drained", flush=True)
+        tell("drained")
 
     def hear(self, word):
         what = word.WhichOneof("message")
@@ -115,7 +121,7 @@ class Worker:
             beat = word.welcome.lease_duration.ToTimedelta().total_seconds() / 3
             threading.Thread(target=self.beat, args=(self.say, beat), daemon=True).start()
             self.say.put({"credits": self.pb.Credits(count=SLOTS - len(self.running))})
-            print("welcome", flush=True)
+            tell("welcome")
         elif what == "leases":
             for lease in word.leases.leases:
                 with self.lock:
@@ -123,10 +129,12 @@ class Worker:
                 self.pool.submit(self.attempt, lease)
         elif what == "outcomes":
             for outcome in word.outcomes.outcomes:
-                print("outcome", outcome.task_id, outcome.accepted, flush=True)
+                tell("outcome", outcome.task_id, outcome.accepted)
             with self.lock:
                 self.unanswered -= len(word.outcomes.outcomes)
             self.close_when_idle()
+        elif what == "withdrawn":
+            tell("withdrawn", word.withdrawn.count)
         elif what == "cancel":
             # A thread cannot be stopped; what it returns no longer counts.
             with self.lock:
@@ -143,7 +151,7 @@ class Worker:
     def attempt(self, lease):
         task, token = lease.task.id, lease.token
         shard = (uuid.UUID(task).int & (1 << 62) - 1) >> 48
-        print("attempt", task, lease.task.attempt, "shard", shard, flush=True)
+        tell("attempt", task, lease.task.attempt, "shard", shard)
 
         def progress(percent, note, checkpoint):
             news = dict(task_id=task, token=token, percent=percent, note=note, checkpoint=checkpoint)
@@ -166,7 +174,7 @@ class Worker:
             self.say.put({"credits": self.pb.Credits(count=1)})
 
     def drain(self, *_):
-        print("draining", flush=True)
+        tell("draining")
         self.draining.set()
         self.say.put({"withdraw": self.pb.Withdraw(count=SLOTS)})
         self.close_when_idle()
