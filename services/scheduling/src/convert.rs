@@ -17,6 +17,7 @@ pub(crate) fn waiting(task: store::WaitingTask) -> Option<Waiting> {
         priority: Priority::from_number(task.priority)?,
         sequence: task.sequence,
         cost: 1,
+        traits: None,
     };
     Some(Waiting { candidate, run_at: time(task.run_at.as_ref()) })
 }

@@ -1,7 +1,7 @@
 //! Workers' streams: who is there, what they take, what they are given.
 
 use tidemill_kernel::{Id, Timestamp};
-use tidemill_policy::Kind;
+use tidemill_policy::{Kind, Worker};
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::scheduling::v1::{Cancel, Credits, Drain, Leases, Welcome};
 use tidemill_proto::time::duration;
@@ -63,7 +63,8 @@ impl Engine {
                 continue;
             }
             let slots = session.credits.min(BATCH);
-            let picked = self.policy.take(&session.kinds, usize::try_from(slots).unwrap_or(1));
+            let worker = Worker::of_kinds(&session.kinds, usize::try_from(slots).unwrap_or(1));
+            let picked = self.policy.take(&worker, now);
             if picked.is_empty() {
                 continue;
             }
