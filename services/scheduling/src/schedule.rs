@@ -39,7 +39,8 @@ impl Times {
         };
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
         let cron = parser.parse(cron).map_err(|fault| {
-            let rule = format!("`{cron}` is no cron pattern ({fault}); use five fields such as `30 6 * * MON-FRI`");
+            let rule =
+                format!("`{cron}` is no cron pattern ({fault}); use five fields such as `30 6 * * MON-FRI`");
             ("cron", rule)
         })?;
         let times = Self { cron, zone };

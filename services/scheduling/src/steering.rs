@@ -56,7 +56,8 @@ impl Steering {
             return Err(Fault::invalid("scope", rule).into_status());
         }
         let tenant_name = tenant.to_string();
-        let setting = store::Setting { tenant: tenant_name, sort: sort.into(), name, value, updated_at: None };
+        let setting =
+            store::Setting { tenant: tenant_name, sort: sort.into(), name, value, updated_at: None };
         let request = store::PutSettingRequest { setting: Some(setting) };
         self.deps.settings.clone().put_setting(request).await?;
         self.handle.tell(Event::SettingsChanged(tenant.clone()));
@@ -64,8 +65,11 @@ impl Steering {
     }
 
     async fn drop(&self, tenant: &TenantName, sort: store::SettingSort, name: &str) -> Result<bool, Status> {
-        let request =
-            store::DropSettingRequest { tenant: tenant.to_string(), sort: sort.into(), name: name.to_owned() };
+        let request = store::DropSettingRequest {
+            tenant: tenant.to_string(),
+            sort: sort.into(),
+            name: name.to_owned(),
+        };
         let dropped = self.deps.settings.clone().drop_setting(request).await?.into_inner().dropped;
         self.handle.tell(Event::SettingsChanged(tenant.clone()));
         Ok(dropped)
@@ -100,7 +104,7 @@ fn passed_on<T>(context: &Context, message: T) -> Request<T> {
 }
 
 fn refuse((field, rule): (&'static str, String)) -> Status {
-    Fault::invalid(&format!("schedule.{field}"), rule).into_status()
+    Fault::invalid(format!("schedule.{field}"), rule).into_status()
 }
 
 #[tonic::async_trait]
@@ -112,8 +116,7 @@ impl SteeringService for Steering {
         let (_, tenant, _) = caller(&request)?;
         let missing = || Fault::invalid("limit", "is missing").into_status();
         let limit = request.into_inner().limit.ok_or_else(missing)?;
-        let (scope, name) =
-            scope::decode(&tenant, limit.scope.as_ref()).map_err(FaultExt::into_status)?;
+        let (scope, name) = scope::decode(&tenant, limit.scope.as_ref()).map_err(FaultExt::into_status)?;
         limit::decode(&limit, &scope).map_err(FaultExt::into_status)?;
         self.put(&tenant, store::SettingSort::Limit, name, limit.encode_to_vec()).await?;
         Ok(Response::new(api::PutLimitResponse {}))

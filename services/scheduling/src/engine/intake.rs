@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use tidemill_kernel::{Id, Priority, Shard, Timestamp};
-use tidemill_policy::{Candidate, Enqueued, QueueKey, Refill};
+use tidemill_policy::{Candidate, Enqueued, Refill};
 use tidemill_proto::time::to_micros;
 use tidemill_proto::types::v1::Task;
 

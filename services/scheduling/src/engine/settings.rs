@@ -14,7 +14,7 @@ use crate::steering::{limit, scope};
 /// What is in force for one tenant.
 #[derive(Debug, Default)]
 pub(super) struct InForce {
-    limits: BTreeSet<Scope>,
+    pub(super) limits: BTreeSet<Scope>,
     pauses: BTreeSet<Scope>,
 }
 

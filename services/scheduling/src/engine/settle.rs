@@ -145,7 +145,8 @@ impl Engine {
                 started_at: Some(from_micros(now.as_micros())),
                 recorded: false,
             };
-            let error = "dropped: it was not started by its deadline; submit it again with a later one".to_owned();
+            let error =
+                "dropped: it was not started by its deadline; submit it again with a later one".to_owned();
             let ending = Ending::Failed { error, retry_at: None };
             endings.push(Ended { task: late.id, token: late.id, attempt, ending });
         }

@@ -58,7 +58,9 @@ fn words(reason: &Reason) -> String {
         Reason::Limit { scope, verdict } => {
             format!("{} are held back: {}", scope::words(scope), limit::words(verdict))
         }
-        Reason::TenantFull { running, cap } => format!("its tenant runs {running} tasks, of at most {cap} at once"),
+        Reason::TenantFull { running, cap } => {
+            format!("its tenant runs {running} tasks, of at most {cap} at once")
+        }
         Reason::OrderKey { key, first, ahead } => {
             format!("{ahead} tasks of its order key {key} come first, the next of them {first}")
         }

@@ -22,7 +22,9 @@ pub(crate) fn decode(message: &api::Limit, scope: &Scope) -> Result<Limit, Fault
         (None, Some(_)) => {
             return Err(Fault::invalid("limit.burst", "goes only with `per_second`; give that too"));
         }
-        (Some(0), _) => return Err(Fault::invalid("limit.per_second", "is 0; give 1 or more, or pause the queue")),
+        (Some(0), _) => {
+            return Err(Fault::invalid("limit.per_second", "is 0; give 1 or more, or pause the queue"));
+        }
         (Some(_), Some(0)) => return Err(Fault::invalid("limit.burst", "is 0; give 1 or more")),
         (Some(per_second), burst) => Some(Rate { per_second, burst: burst.unwrap_or(per_second) }),
     };

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "tenants", include_str!("../migrations/0001_tenants.sql")),
     (2, "content", include_str!("../migrations/0002_content.sql")),
     (3, "tasks", include_str!("../migrations/0003_tasks.sql")),
+    (5, "settings", include_str!("../migrations/0005_settings.sql")),
 ];
 
 const APPLIED: &str = "
