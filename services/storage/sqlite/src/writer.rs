@@ -1,8 +1,9 @@
 //! The one writer: takes the steps that wait, runs them in one transaction, commits, and only then answers.
 //!
 //! Group commit: while one transaction is made durable, the next steps gather; they share the next one. Steps of one
-//! kind that follow each other run as one (see [`Write::run`]). Each runs inside a savepoint: one that fails is undone
-//! alone. A commit that fails (no room, a failing disk) is the answer to every step in it, and nothing of them stays.
+//! kind that follow each other run as one (see [`Write::run`]). One that fails is undone alone: the transaction begins
+//! anew, and each step runs inside a savepoint. A commit that fails (no room, a failing disk) is the answer to every step
+//! in it, and nothing of them stays.
 //!
 //! A caller that goes away while it waits changes nothing: its step runs to its end.
 
@@ -11,12 +12,12 @@ mod step;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 use tidemill_store::{Connections, Error, Result};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use call::Write;
 use call::{Call, Calls};
@@ -67,7 +68,7 @@ impl Writer {
     /// Runs a step and answers when it is durable.
     pub(crate) async fn call<W: Write>(&self, write: W) -> Result<W::Output> {
         let (call, answer) = Call::new(write);
-        let sender = self.sender.lock().await.clone().ok_or_else(closed)?;
+        let sender = lock(&self.sender).clone().ok_or_else(closed)?;
         sender.send(Box::new(call)).await.map_err(|_| closed())?;
         drop(sender);
         answer.await.map_err(|_| closed())?.map_err(|error| match error {
@@ -86,12 +87,25 @@ impl Writer {
     }
 
     pub(crate) async fn close(&self) {
-        drop(self.sender.lock().await.take());
-        if let Some(ended) = self.ended.lock().await.take() {
+        drop(lock(&self.sender).take());
+        let ended = lock(&self.ended).take();
+        if let Some(ended) = ended {
             // It ends by itself: nobody can send any more.
             let _ = ended.await;
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a transaction came to nothing.
+enum Refused {
+    /// A step failed; the others need not.
+    Step(Error),
+    /// It could not begin, or was not made durable.
+    All(Error),
 }
 
 struct Loop {
@@ -135,42 +149,67 @@ impl Loop {
     }
 
     fn transact(&mut self, mut groups: Vec<Box<dyn Calls>>) {
-        let outcome = self.attempt(&mut groups);
-        if outcome.is_err() {
-            // Often there is none any more: SQLite ends a transaction itself when the disk fails.
-            let _ = self.execute("ROLLBACK");
-            self.memo.forget();
-        } else {
-            self.commits.fetch_add(1, Ordering::Relaxed);
+        let mut outcome = self.together(&mut groups);
+        if matches!(outcome, Err(Refused::Step(_)))
+            && groups.iter().map(|group| group.len()).sum::<usize>() > 1
+        {
+            self.roll_back();
+            outcome = self.apart(&mut groups).map_err(Refused::All);
         }
+        match &outcome {
+            Ok(()) => _ = self.commits.fetch_add(1, Ordering::Relaxed),
+            Err(_) => self.roll_back(),
+        }
+        let stopped = outcome.err().map(|(Refused::Step(error) | Refused::All(error))| error);
         for group in groups {
-            group.answer(outcome.as_ref().err());
+            group.answer(stopped.as_ref());
         }
     }
 
-    /// One savepoint is open all the time.
-    fn attempt(&mut self, groups: &mut [Box<dyn Calls>]) -> Result<()> {
-        self.execute("BEGIN IMMEDIATE")?;
-        self.execute("SAVEPOINT step")?;
-        if self.memo.is_empty() {
-            self.memo.load(&self.connection)?;
-        }
-        for (index, group) in groups.iter_mut().enumerate() {
-            if index > 0 {
-                self.keep()?;
-            }
+    /// All groups in one transaction, as long as none fails: most often none does, and savepoints would cost a copy of
+    /// every page that is written.
+    fn together(&mut self, groups: &mut [Box<dyn Calls>]) -> Result<(), Refused> {
+        self.begin().map_err(Refused::All)?;
+        for group in groups {
             let mut step = Step { connection: &self.connection, memo: &mut self.memo };
-            if let Err(error) = group.run(&mut step) {
-                self.undo(&error)?;
-                if group.len() == 1 {
-                    group.refuse(0, error);
-                } else {
-                    self.run_apart(group)?;
+            group.run(&mut step).map_err(Refused::Step)?;
+        }
+        self.execute("COMMIT").map_err(Refused::All)
+    }
+
+    /// Each group in a savepoint of its own, so that those which fail are undone alone.
+    fn apart(&mut self, groups: &mut [Box<dyn Calls>]) -> Result<()> {
+        self.begin()?;
+        self.execute("SAVEPOINT step")?;
+        for group in groups {
+            let mut step = Step { connection: &self.connection, memo: &mut self.memo };
+            match group.run(&mut step) {
+                Ok(()) => self.keep()?,
+                Err(error) => {
+                    self.undo(&error)?;
+                    if group.len() == 1 {
+                        group.refuse(0, error);
+                    } else {
+                        self.run_apart(group)?;
+                    }
                 }
             }
         }
-        self.execute("RELEASE step")?;
         self.execute("COMMIT")
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.execute("BEGIN IMMEDIATE")?;
+        if self.memo.is_empty() {
+            self.memo.load(&self.connection)?;
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        // Often there is none any more: SQLite ends a transaction itself when the disk fails.
+        let _ = self.execute("ROLLBACK");
+        self.memo.forget();
     }
 
     /// Runs the calls of a group that failed one by one, so that only those fail that must.
