@@ -1,38 +1,15 @@
 //! Messages of the task store as the engine's own words. What cannot be read is left out: the store wrote it, so it
 //! can only come from a newer one.
 
-use tidemill_kernel::{Priority, Timestamp};
-use tidemill_policy::{Candidate, Kind, QueueKey};
+use tidemill_kernel::{Priority, Shard};
+use tidemill_policy::{Kind, QueueKey};
 use tidemill_proto::storage::v1 as store;
-use tidemill_proto::time::{from_micros, to_micros};
 
-use crate::engine::{Ending, Held, Settlement, Settling, Waiting};
+use crate::engine::{Ending, Epoch, Running, Settlement};
 
-/// A waiting task.
-pub(crate) fn waiting(task: store::WaitingTask) -> Option<Waiting> {
-    let candidate = Candidate {
-        id: task.id.parse().ok()?,
-        tenant: task.tenant.parse().ok()?,
-        kind: Kind::new(&task.kind),
-        priority: Priority::from_number(task.priority)?,
-        sequence: task.sequence,
-        cost: 1,
-    };
-    Some(Waiting { candidate, run_at: time(task.run_at.as_ref()) })
-}
-
-/// A running task, held by nobody that this scheduler knows.
-pub(crate) fn held(running: store::RunningTask) -> Option<Held> {
-    Some(Held {
-        candidate: waiting(running.task?)?.candidate,
-        token: running.token.parse().ok()?,
-        worker: running.worker,
-        session: None,
-        until: time(running.expires_at.as_ref()),
-        attempt: running.attempt,
-        max_attempts: running.max_attempts,
-        settling: Settling::No,
-    })
+/// A recorded lease.
+pub(crate) fn running(running: store::RunningTask) -> Option<Running> {
+    Some(Running { task: running.task?, token: running.token.parse().ok()? })
 }
 
 /// A queue's name.
@@ -44,33 +21,37 @@ pub(crate) fn queue(depth: &store::QueueDepth) -> Option<QueueKey> {
     })
 }
 
+/// A fence.
+pub(crate) fn fence(fence: &[Epoch]) -> Vec<store::ShardEpoch> {
+    let epoch =
+        |(shard, epoch): &(Shard, i64)| store::ShardEpoch { shard: shard.number().into(), epoch: *epoch };
+    fence.iter().map(epoch).collect()
+}
+
 /// A settlement as the store reads it, with the place of each ending in the store's answer.
 pub(crate) fn settlement(settlement: &Settlement) -> (store::SettleTasksRequest, Vec<usize>) {
-    let mut request = store::SettleTasksRequest::default();
+    let mut request =
+        store::SettleTasksRequest { fence: fence(&settlement.fence), ..store::SettleTasksRequest::default() };
     let completed =
-        settlement.endings.iter().filter(|(_, _, ending)| matches!(ending, Ending::Completed(_))).count();
+        settlement.endings.iter().filter(|ended| matches!(ended.ending, Ending::Completed(_))).count();
     let mut places = Vec::with_capacity(settlement.endings.len());
-    for (task, token, ending) in &settlement.endings {
-        match ending {
+    for ended in &settlement.endings {
+        let attempt = Some(ended.attempt.clone());
+        match &ended.ending {
             Ending::Completed(completion) => {
                 places.push(request.completions.len());
-                request.completions.push(completion.as_ref().clone());
+                let completion = Some(completion.as_ref().clone());
+                request.completions.push(store::SettledCompletion { attempt, completion });
             }
-            Ending::Failed { error, retry_at, only_if_expired } => {
+            Ending::Failed { error, retry_at } => {
                 places.push(completed + request.failures.len());
                 request.failures.push(store::SettledFailure {
-                    task_id: task.to_string(),
-                    token: token.to_string(),
+                    attempt,
                     error: error.clone(),
-                    retry_at: retry_at.map(|moment| from_micros(moment.as_micros())),
-                    only_if_expired: *only_if_expired,
+                    retry_at: retry_at.map(|moment| tidemill_proto::time::from_micros(moment.as_micros())),
                 });
             }
         }
     }
     (request, places)
-}
-
-fn time(time: Option<&pbjson_types::Timestamp>) -> Timestamp {
-    Timestamp::from_micros(time.map_or(0, to_micros))
 }

@@ -1,8 +1,8 @@
 //! The scheduling service: a durable, fair task queue over the task store.
 //!
 //! Invariants:
-//! - A task is acknowledged only after its commit, handed out only after its lease's commit, and its result counts
-//!   once, under its lease's token. The store is the truth; memory is a window on it.
+//! - A task is acknowledged only after its commit, and its result counts once. The store is the truth; memory is a window
+//!   on it. Leases live here and are recorded when they last; each shard has one scheduler, fenced by an epoch.
 //! - Decisions are `tidemill-policy`'s and the `engine`'s, both free of I/O; `actor` carries them out.
 //! - No SQL, no store insides, no other service is known here.
 //!
@@ -15,8 +15,10 @@ mod convert;
 mod engine;
 pub mod error;
 mod metrics;
+pub mod peers;
 mod perform;
 pub mod service;
+mod submit;
 mod waits;
 pub mod worker;
 
@@ -24,7 +26,7 @@ use std::sync::Arc;
 
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::{Background, Part, Wire};
-use tidemill_kernel::Clock;
+use tidemill_kernel::{Clock, Id};
 use tidemill_proto::scheduling::v1::scheduling_service_server as scheduling_server;
 use tidemill_proto::scheduling::v1::worker_service_server as worker_server;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
@@ -33,6 +35,7 @@ use tonic::service::Routes;
 
 pub use config::Config;
 pub use error::Error;
+pub use peers::Peers;
 
 /// The largest message between this service and its neighbours, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -44,6 +47,12 @@ pub struct Deps {
     pub tasks: TaskStoreServiceClient<Wire>,
     /// Where tenants' weights come from.
     pub tenants: TenantStoreServiceClient<Wire>,
+    /// How other schedulers are reached that have this one's tenants; none where there are no others.
+    pub peers: Option<Arc<dyn Peers>>,
+    /// Whether no other process can open the store, so that shards are taken without waiting.
+    pub alone: bool,
+    /// Where other schedulers reach this one; may be empty.
+    pub address: String,
     /// Where `now` comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -63,9 +72,13 @@ pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
     let tasks = deps.tasks.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
     let deps = Deps { tasks, ..deps };
     let waits = waits::Waits::default();
-    let engine = engine::Engine::new(config, seeded_rng())?;
+    let mut rng = seeded_rng();
+    let name = Id::new(deps.clock.now(), &mut rng).to_string();
+    let shards = engine::Shards::new(name.clone(), deps.address.clone(), config.shard_lease(), deps.alone);
+    let engine = engine::Engine::new(config, name, shards, rng)?;
     let (actor, handle) = actor::Actor::new(engine, deps.clone(), waits.clone());
-    let scheduling = service::Scheduling::new(deps.tasks, handle.clone(), waits);
+    let submitter = submit::Submitter::start(deps.tasks.clone(), handle.clone());
+    let scheduling = service::Scheduling::new(deps.tasks, submitter, handle.clone(), waits);
     let scheduling = scheduling_server::SchedulingServiceServer::new(scheduling);
     let worker = worker_server::WorkerServiceServer::new(worker::Workers::new(handle));
     let routes = Routes::new(scheduling.max_decoding_message_size(MAX_MESSAGE))

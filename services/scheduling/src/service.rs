@@ -16,27 +16,36 @@ use tidemill_proto::types::v1::{NewTask, TaskState};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use tracing::{Instrument, info_span};
+use tracing::info_span;
 
 use crate::actor::Handle;
-use crate::convert;
 use crate::engine::Event;
+use crate::submit::Submitter;
 use crate::waits::Waits;
 
 /// The shortest time between two messages of a watched queue.
 const SHORTEST_WATCH: Duration = Duration::from_millis(100);
 
+/// The most tasks of one request.
+const MOST_TASKS: usize = 1_000;
+
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Scheduling {
     tasks: TaskStoreServiceClient<Wire>,
+    submitter: Submitter,
     handle: Handle,
     waits: Waits,
 }
 
 impl Scheduling {
-    pub(crate) fn new(tasks: TaskStoreServiceClient<Wire>, handle: Handle, waits: Waits) -> Self {
-        Self { tasks, handle, waits }
+    pub(crate) fn new(
+        tasks: TaskStoreServiceClient<Wire>,
+        submitter: Submitter,
+        handle: Handle,
+        waits: Waits,
+    ) -> Self {
+        Self { tasks, submitter, handle, waits }
     }
 
     async fn queue(&self, context: &Context, tenant: &TenantName) -> Result<api::QueueState, Status> {
@@ -109,6 +118,10 @@ impl SchedulingService for Scheduling {
         let context = Context::of(&request);
         let tenant = context.tenant()?.to_string();
         let mut tasks = request.into_inner().tasks;
+        if !(1..=MOST_TASKS).contains(&tasks.len()) {
+            let rule = format!("has {} items; send 1 to {MOST_TASKS} at once", tasks.len());
+            return Err(Fault::invalid("tasks", rule).into_status());
+        }
         let span = info_span!(
             "send",
             otel.name = "send tasks",
@@ -125,10 +138,7 @@ impl SchedulingService for Scheduling {
         if let Some(trace_parent) = &context.trace_parent {
             tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
         }
-        let request = store::AppendTasksRequest { tenant, tasks };
-        let answer = self.tasks.clone().append_tasks(context.request(request)).instrument(span).await?;
-        let (written, appended) = (Written::of(&answer), answer.into_inner().tasks);
-        self.handle.tell(Event::Wake);
+        let (appended, written) = self.submitter.submit(tenant, tasks, span).await?;
         let tasks =
             appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });
         Ok(written.on(api::SubmitTasksResponse { tasks: tasks.collect() }))
@@ -179,8 +189,8 @@ impl SchedulingService for Scheduling {
         let request = store::ReviveTaskRequest { tenant, id: id(request.into_inner().id)?.to_string() };
         let answer = self.tasks.clone().revive_task(context.request(request)).await?;
         let (written, answer) = (Written::of(&answer), answer.into_inner());
-        if let Some(waiting) = answer.waiting.and_then(convert::waiting) {
-            self.handle.tell(Event::Revived(waiting));
+        if let Some(task) = &answer.task {
+            self.handle.tell(Event::Revived(Box::new(task.clone())));
         }
         Ok(written.on(api::RetryTaskResponse { task: answer.task }))
     }

@@ -7,6 +7,7 @@
 mod discovery;
 mod part;
 mod peers;
+mod schedulers;
 mod store;
 
 use std::collections::BTreeMap;
@@ -102,11 +103,15 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let gateway = address(&ports.gateway).context("the gateway's port has no address")?;
     let parts_address = address(&ports.parts).context("the port has no address")?;
     secure(&mut config, gateway, parts_address)?;
-    let (ground, first_key) = ground(config, names.contains(&"storage")).await?;
+    let (mut ground, first_key) = ground(config, names.contains(&"storage")).await?;
     let mesh_certificates = certificates("tls.mesh", ground.config.tls.mesh.as_ref())?;
     let gateway_certificates = certificates("tls.gateway", ground.config.tls.gateway.as_ref())?;
     let (is_tls, is_mesh_tls) = (gateway_certificates.is_some(), mesh_certificates.is_some());
     let elsewhere = Elsewhere::new(&ground.config, mesh_certificates.clone())?;
+    if let Some(bound) = parts_address {
+        ground.schedulers = Some(elsewhere.schedulers());
+        ground.address = elsewhere.reached_at(bound).await.unwrap_or_default();
+    }
     let (parts, wires) = build(&ground, &elsewhere, names)?;
 
     let shutdown = Shutdown::default();
@@ -178,6 +183,8 @@ async fn ground(config: Config, has_storage: bool) -> Result<(Ground, Option<Str
         database: None,
         clock: Arc::new(SystemClock),
         rng: Arc::new(Mutex::new(seeded_rng())),
+        schedulers: None,
+        address: String::new(),
     };
     if !has_storage {
         return Ok((ground, None));

@@ -4,6 +4,7 @@
 //! oldest candidate of the kinds asked for. Each set of kinds asked for has its own (`pool`). Tenants at their cap are
 //! in no order, so skipping them costs nothing; a dispatch takes `O(pools * kinds * log tenants)`.
 
+mod forget;
 pub(crate) mod inspect;
 pub(crate) mod refill;
 

@@ -17,7 +17,7 @@ const MAX_COST: u32 = 100_000_000;
 
 /// The bytes of checked options; none for those that say nothing.
 pub fn decode(message: TaskOptions) -> Result<Vec<u8>> {
-    time::decode_optional("deadline", message.deadline.clone())?;
+    time::decode_optional("deadline", message.deadline)?;
     if message.cost > MAX_COST {
         return Err(Error::field("cost", format!("is {}; at most {MAX_COST}", message.cost)));
     }
@@ -35,11 +35,8 @@ pub fn decode(message: TaskOptions) -> Result<Vec<u8>> {
         rule::text(field, value.clone(), MAX_NAME)?;
     }
     if let Some(retry) = &message.retry {
-        time::decode_length("retry.initial", retry.initial.clone())?;
-        time::decode_length("retry.maximum", retry.maximum.clone())?;
-        if !(retry.multiplier == 0.0 || (1.0..=100.0).contains(&retry.multiplier)) {
-            return Err(Error::field("retry.multiplier", format!("is {}; use 1 to 100", retry.multiplier)));
-        }
+        time::decode_length("retry.initial", retry.initial)?;
+        time::decode_length("retry.maximum", retry.maximum)?;
         rule::at_most("retry.final_kinds", retry.final_kinds.len(), MAX_LABELS)?;
     }
     Ok(message.encode_to_vec())

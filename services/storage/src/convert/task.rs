@@ -61,6 +61,10 @@ pub fn decode_new_tasks(
     arrival: &Arrival,
 ) -> Result<Vec<NewTask>> {
     rule::at_most(field, messages.len(), rule::MAX_BATCH)?;
+    decode_all(field, messages, arrival)
+}
+
+fn decode_all(field: &str, messages: Vec<types::NewTask>, arrival: &Arrival) -> Result<Vec<NewTask>> {
     let decode = |(index, message)| decode_new_task(message, arrival).within_item(field, index);
     messages.into_iter().enumerate().map(decode).collect()
 }
@@ -71,7 +75,7 @@ pub fn decode_batches(messages: Vec<api::TenantTasks>, arrival: &Arrival) -> Res
     rule::at_most("batches", tasks, rule::MAX_LEASES)?;
     let decode = |(index, batch): (usize, api::TenantTasks)| {
         let tenant = rule::tenant("tenant", &batch.tenant).within_item("batches", index)?;
-        let tasks = decode_new_tasks("tasks", batch.tasks, arrival).within_item("batches", index)?;
+        let tasks = decode_all("tasks", batch.tasks, arrival).within_item("batches", index)?;
         Ok(TenantTasks { tenant, tasks })
     };
     messages.into_iter().enumerate().map(decode).collect()

@@ -3,6 +3,7 @@
 //! A part that is listed is where the list says; every other one is followed in Consul, where that is configured.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use tidemill_chassis::Wire;
@@ -11,6 +12,7 @@ use tidemill_chassis::discovery::consul::{Consul, Registration, Service};
 use tidemill_chassis::remote::{self, RemoteConfig};
 use tidemill_chassis::tls::Certificates;
 
+use super::schedulers::Schedulers;
 use super::{METHODS, Peers};
 use crate::config::{Clients, Config};
 
@@ -44,6 +46,22 @@ impl Elsewhere {
                 "{name} is needed here, but it is neither in this process nor listed: add it to the names after \
                  `serve`, say where it answers (--peer {name}=HOST:PORT), or let Consul tell (--consul URL)"
             ),
+        }
+    }
+
+    /// The way to single schedulers.
+    pub(super) fn schedulers(&self) -> Arc<Schedulers> {
+        Schedulers::new(RemoteConfig {
+            tls: self.certificates.clone(),
+            ..RemoteConfig::new(self.clients.of("scheduling"), METHODS)
+        })
+    }
+
+    /// Where other processes reach parts that are bound there; none if only their operator can tell.
+    pub(super) async fn reached_at(&self, bound: SocketAddr) -> Option<String> {
+        match &self.consul {
+            Some(consul) => Some(consul.reached_at(bound).await?.to_string()),
+            None => Some(bound.to_string()).filter(|_| !bound.ip().is_unspecified()),
         }
     }
 

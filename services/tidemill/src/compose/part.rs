@@ -14,6 +14,7 @@ use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClie
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::SharedRng;
 
+use super::schedulers::Schedulers;
 use super::store::Database;
 use crate::config::Config;
 
@@ -30,6 +31,18 @@ pub(super) struct Ground {
     pub(super) database: Option<Database>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: SharedRng,
+    /// The way to the schedulers of other processes, where there can be any.
+    pub(super) schedulers: Option<Arc<Schedulers>>,
+    /// Where other processes reach the parts of this one; empty where they do not.
+    pub(super) address: String,
+}
+
+impl Ground {
+    /// Whether nobody else gets at the database: a folder is locked by the process that has it open, and this one lets
+    /// nobody in.
+    fn is_alone(&self) -> bool {
+        self.schedulers.is_none() && self.database.as_ref().is_some_and(Database::is_folder)
+    }
 }
 
 /// The wires that a part asked for.
@@ -72,7 +85,14 @@ pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
         .max_decoding_message_size(MAX_LEASES)
         .max_encoding_message_size(MAX_MESSAGE);
     let tenants = TenantStoreServiceClient::new(needs.wire("storage"));
-    let deps = tidemill_scheduling::Deps { tasks, tenants, clock: ground.clock.clone() };
+    let deps = tidemill_scheduling::Deps {
+        tasks,
+        tenants,
+        peers: ground.schedulers.clone().map(|peers| peers as Arc<dyn tidemill_scheduling::Peers>),
+        alone: ground.is_alone(),
+        address: ground.address.clone(),
+        clock: ground.clock.clone(),
+    };
     Ok(tidemill_scheduling::build(ground.config.scheduling.clone(), deps)?)
 }
 

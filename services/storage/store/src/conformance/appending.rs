@@ -152,6 +152,7 @@ pub async fn a_large_batch_is_one_step(store: Shared) {
         let loaded = store.load_new(Shard::of_tenant(&acme), after, 700).await.unwrap();
         let Some(last) = loaded.last() else { break };
         assert!(loaded.len() <= 700 && loaded.is_sorted_by_key(|task| task.id.place()));
+        assert!(loaded[0].id.place() > after);
         (after, seen) = (last.id.place(), seen + loaded.len());
     }
     assert_eq!(seen, 4_000, "both tenants are of one shard");

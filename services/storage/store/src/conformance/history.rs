@@ -13,76 +13,26 @@ use tidemill_kernel::Timestamp;
 use super::fixture::{Shared, at, name, query, tenant};
 use world::World;
 
-/// One step. Numbers name tenants, queries, documents, tasks, owners and tokens; few of each, so that they meet.
+/// One step. Numbers name tenants, queries, documents, tasks, owners and tokens; few of each, so that they meet. New
+/// tasks come by tenant; leases are a task, an attempt and a token; progress is a task and whether there is a
+/// checkpoint; a sweep comes a month later.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are the fixture's numbers")]
 pub enum Step {
-    Create {
-        tenant: u8,
-    },
-    PutQuery {
-        tenant: u8,
-        query: u8,
-        other: bool,
-    },
-    RemoveQuery {
-        tenant: u8,
-        query: u8,
-    },
-    PutSource {
-        tenant: u8,
-        source: u8,
-        other: bool,
-    },
-    SaveCursor {
-        tenant: u8,
-        source: u8,
-    },
-    RemoveSource {
-        tenant: u8,
-        source: u8,
-    },
-    AppendDocuments {
-        tenant: u8,
-        rows: Vec<(u8, Vec<u8>)>,
-        stale: bool,
-    },
-    /// By tenant.
-    AppendTasks {
-        tasks: [Vec<New>; 3],
-    },
-    Claim {
-        owner: u8,
-        shards: [Wish; 3],
-        informed: bool,
-        force: bool,
-        seconds: u8,
-    },
-    /// The leases by task, attempt and token; those given back by task.
-    Record {
-        owner: u8,
-        leases: Vec<(u8, u8, u8)>,
-        back: Vec<u8>,
-    },
-    /// By task, and whether there is a checkpoint.
-    Progress {
-        owner: u8,
-        rows: Vec<(u8, bool)>,
-    },
-    Settle {
-        owner: u8,
-        done: Vec<Done>,
-        failed: Vec<Failed>,
-    },
-    Cancel {
-        tenant: u8,
-        task: u8,
-    },
-    Revive {
-        tenant: u8,
-        task: u8,
-    },
-    /// A month later.
+    Create { tenant: u8 },
+    PutQuery { tenant: u8, query: u8, other: bool },
+    RemoveQuery { tenant: u8, query: u8 },
+    PutSource { tenant: u8, source: u8, other: bool },
+    SaveCursor { tenant: u8, source: u8 },
+    RemoveSource { tenant: u8, source: u8 },
+    AppendDocuments { tenant: u8, rows: Vec<(u8, Vec<u8>)>, stale: bool },
+    AppendTasks { tasks: [Vec<New>; 3] },
+    Claim { owner: u8, shards: [Wish; 3], informed: bool, force: bool, seconds: u8 },
+    Record { owner: u8, leases: Vec<(u8, u8, u8)>, back: Vec<u8> },
+    Progress { owner: u8, rows: Vec<(u8, bool)> },
+    Settle { owner: u8, done: Vec<Done>, failed: Vec<Failed> },
+    Cancel { task: u8, foreign: bool },
+    Revive { task: u8, foreign: bool },
     Sweep,
 }
 
@@ -106,26 +56,27 @@ pub enum Wish {
 /// Random steps; most of them meet something that is there.
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        13 => content_step(),
-        4 => [new(), new(), new()].prop_map(|tasks| Step::AppendTasks { tasks }),
-        3 => (0_u8..3, [wish(), wish(), wish()], any::<bool>(), prop::bool::weighted(0.3), 0_u8..40).prop_map(
+        8 => content_step(),
+        8 => [new(), new(), new()].prop_map(|tasks| Step::AppendTasks { tasks }),
+        6 => (0_u8..3, [wish(), wish(), wish()], prop::bool::weighted(0.8), any::<bool>(), 0_u8..40).prop_map(
             |(owner, shards, informed, force, seconds)| Step::Claim { owner, shards, informed, force, seconds }
         ),
-        4 => (0_u8..3, prop::collection::vec((task(), 1_u8..4, 0_u8..3), 0..6), some_tasks())
+        6 => (0_u8..3, prop::collection::vec((task(), 1_u8..4, 0_u8..3), 0..6), some_tasks())
             .prop_map(|(owner, leases, back)| Step::Record { owner, leases, back }),
         2 => (0_u8..3, prop::collection::vec((task(), any::<bool>()), 0..4))
             .prop_map(|(owner, rows)| Step::Progress { owner, rows }),
-        6 => (0_u8..3, prop::collection::vec(done(), 0..4), prop::collection::vec(failed(), 0..4))
+        9 => (0_u8..3, prop::collection::vec(done(), 0..4), prop::collection::vec(failed(), 0..4))
             .prop_map(|(owner, done, failed)| Step::Settle { owner, done, failed }),
-        2 => (0_u8..3, task()).prop_map(|(tenant, task)| Step::Cancel { tenant, task }),
-        3 => (0_u8..3, task()).prop_map(|(tenant, task)| Step::Revive { tenant, task }),
+        4 => (task(), prop::bool::weighted(0.1)).prop_map(|(task, foreign)| Step::Cancel { task, foreign }),
+        7 => (task(), prop::bool::weighted(0.1)).prop_map(|(task, foreign)| Step::Revive { task, foreign }),
         1 => Just(Step::Sweep),
     ];
     prop::collection::vec(step, 1..60)
 }
 
 fn content_step() -> impl Strategy<Value = Step> {
-    let rows = prop::collection::vec((0_u8..6, prop::collection::vec(0_u8..3, 0..3)), 0..5);
+    let query = prop_oneof![12 => 0_u8..2, 1 => Just(2)];
+    let rows = prop::collection::vec((0_u8..6, prop::collection::vec(query, 0..3)), 0..5);
     prop_oneof![
         1 => (0_u8..3).prop_map(|tenant| Step::Create { tenant }),
         2 => (0_u8..3, 0_u8..3, prop::bool::weighted(0.2))
@@ -153,7 +104,7 @@ fn new() -> impl Strategy<Value = Vec<New>> {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    prop_oneof![Just(Wish::Nothing), Just(Wish::Renew), Just(Wish::Take), Just(Wish::Leave)]
+    prop_oneof![1 => Just(Wish::Nothing), 1 => Just(Wish::Renew), 4 => Just(Wish::Take), 1 => Just(Wish::Leave)]
 }
 
 fn done() -> impl Strategy<Value = Done> {
@@ -168,8 +119,11 @@ fn failed() -> impl Strategy<Value = Failed> {
 pub async fn check_history(left: Shared, right: Shared, steps: &[Step]) {
     let mut worlds = [World::new(left), World::new(right)];
     for world in &worlds {
-        world.store.create_tenant(tenant("t0"), None).await.unwrap();
-        world.store.put_query(&name("t0"), query(0)).await.unwrap();
+        for text in ["t0", "t1", "t2"] {
+            world.store.create_tenant(tenant(text), None).await.unwrap();
+            world.store.put_query(&name(text), query(0)).await.unwrap();
+            world.store.put_query(&name(text), query(1)).await.unwrap();
+        }
     }
     let mut now = at(100);
     for step in steps {
@@ -196,11 +150,13 @@ async fn take(world: &mut World, step: &Step, now: Timestamp) -> String {
         Step::Record { owner, leases, back } => world.record(*owner, leases, back, now).await,
         Step::Progress { owner, rows } => world.progress(*owner, rows, now).await,
         Step::Settle { owner, done, failed } => world.settle(*owner, done, failed, now).await,
-        Step::Cancel { tenant, task } => {
-            format!("{:?}", world.store.cancel_task(&world::tenant(*tenant), world.task(*task), now).await)
+        Step::Cancel { task, foreign } => {
+            let (tenant, id) = world.task_of(*task, *foreign);
+            format!("{:?}", world.store.cancel_task(&tenant, id, now).await)
         }
-        Step::Revive { tenant, task } => {
-            format!("{:?}", world.store.revive_task(&world::tenant(*tenant), world.task(*task), now).await)
+        Step::Revive { task, foreign } => {
+            let (tenant, id) = world.finished(*task, *foreign).await;
+            format!("{:?}", world.store.revive_task(&tenant, id, now).await)
         }
         Step::Sweep => world.sweep(now).await,
         other => content::take(&world.store, other, now).await,

@@ -37,6 +37,7 @@ pub async fn a_reader_that_goes_on_misses_no_task(store: Shared) {
                 let is_last = writers.load(Ordering::SeqCst) == 0;
                 let new = store.load_new(shard, after, 100).await.unwrap();
                 assert!(new.is_sorted_by_key(|task| task.id.place()));
+                assert!(new.iter().all(|task| task.id.place() > after));
                 after = new.last().map_or(after, |task| task.id.place());
                 seen.extend(new.iter().map(|task| task.id));
                 if is_last && new.is_empty() {
@@ -125,6 +126,7 @@ async fn own(
         let present = board.shards[usize::from(shard.number())].epoch;
         let now = count.load(Ordering::SeqCst);
         looks += 1;
+        assert!(looks < 50_000, "the owners do not get on");
         if now == seen && looks % 20 != 0 && present > 0 {
             tokio::task::yield_now().await;
             continue;

@@ -122,6 +122,9 @@ pub async fn a_snooze_spends_no_attempt(store: Shared) {
     settle(&store, vec![], vec![snooze(attempt(id, 1), 70)], at(61)).await;
     let waits = read(&store, &acme, id).await;
     assert_eq!((waits.attempt, waits.new.run_at), (1, at(70)));
+    let held = record(&store, id, 1).await;
+    settle(&store, vec![], vec![snooze(Attempt { number: 0, ..held }, 80)], at(71)).await;
+    assert_eq!(read(&store, &acme, id).await.attempt, 0, "its owner knows how many there were");
 }
 
 /// The first time; completions are looked at before failures.

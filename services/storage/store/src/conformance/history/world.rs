@@ -8,11 +8,12 @@ use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
 
 use super::{Done, Failed, New, Wish};
 use crate::conformance::fixture::{
-    Shared, analysis, attempt, claim, completion, document, failure, keyed, lease, moved, name, query,
+    Shared, analysis, attempt, claim, completion, document, failure, keyed, lease, moved, name, page, query,
     unknown,
 };
 use crate::task::{
-    Attempt, Board, Claim, Completion, Failure, Fence, NewTask, Progress, RecordedLease, TenantTasks,
+    Attempt, Board, Claim, Completion, Failure, Fence, NewTask, Progress, RecordedLease, TaskState,
+    TenantTasks,
 };
 use crate::{Error, Result};
 
@@ -91,6 +92,25 @@ impl World {
             count if number < 60 => self.tasks[usize::from(number) % count],
             count => moved(self.tasks[usize::from(number) % count]),
         }
+    }
+
+    /// One of its tasks and its tenant, or another tenant.
+    pub(super) fn task_of(&self, number: u8, foreign: bool) -> (TenantName, Id) {
+        let id = self.task(number);
+        let own =
+            (0..3).find(|of| Shard::of_tenant(&tenant(*of)) == Shard::of_place(id.place())).unwrap_or(0);
+        (tenant((own + u8::from(foreign)) % 3), id)
+    }
+
+    /// One that is finished, where there is one, and its tenant, or another tenant.
+    pub(super) async fn finished(&self, number: u8, foreign: bool) -> (TenantName, Id) {
+        let state = TaskState::ALL[2 + usize::from(number / 3) % 3];
+        let tasks =
+            self.store.page_tasks(&tenant(number % 3), Some(state), None, page(20)).await.unwrap().items;
+        if tasks.is_empty() {
+            return self.task_of(number, foreign);
+        }
+        (tenant((number + u8::from(foreign)) % 3), tasks[usize::from(number) % tasks.len()].id)
     }
 
     /// The same text with the numbers of tasks instead of their ids.

@@ -1,0 +1,10 @@
+//! The other schedulers, as far as this one needs them.
+
+use async_trait::async_trait;
+
+/// Tells other schedulers of work that is theirs.
+#[async_trait]
+pub trait Peers: Send + Sync + 'static {
+    /// Tells the scheduler at this address that there are new tasks for it. A hint: one that gets lost costs a second.
+    async fn wake(&self, address: &str);
+}
