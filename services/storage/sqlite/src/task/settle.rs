@@ -1,36 +1,45 @@
 //! Attempts ended: completions with their analyses and follow-up tasks, and failures.
 
-use serde::Serialize;
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::params;
 use tidemill_kernel::{Id, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::content::Analysis;
-use tidemill_store::task::{Completion, Failure, LeaseRef, NewTask, Settled, TaskState, Waiting};
+use tidemill_store::task::{Attempt, Completion, Failure, Fence, NewTask, Settled, Task, TaskState};
 
 use super::append::{self, NewRow};
-use super::counts::Changes;
-use super::held;
+use super::history::{self, Ending};
+use super::queues::Changes;
+use super::record;
+use super::row::places;
+use super::shards::check;
 use crate::content::{NewAnalysis, add_analyses};
-use crate::statement::query;
-use crate::writer::{Step, Write, encode};
+use crate::error::failed;
+use crate::writer::{Step, Write};
 
 /// One caller's ended attempts.
 pub(super) struct SettleTasks {
+    fence: Fence,
     completions: Vec<Completion>,
     failures: Vec<Failure>,
     now: Timestamp,
 }
 
 impl SettleTasks {
-    pub(super) fn new(completions: Vec<Completion>, failures: Vec<Failure>, now: Timestamp) -> Self {
-        Self {
-            completions: completions.into_iter().map(Completion::cleaned).collect(),
-            failures: failures.into_iter().map(Failure::cleaned).collect(),
-            now,
-        }
+    pub(super) fn new(
+        fence: Fence,
+        completions: Vec<Completion>,
+        failures: Vec<Failure>,
+        now: Timestamp,
+    ) -> Self {
+        let completions = completions.into_iter().map(Completion::cleaned).collect();
+        let failures = failures.into_iter().map(Failure::cleaned).collect();
+        Self { fence, completions, failures, now }
     }
 
-    fn leases(&self) -> impl Iterator<Item = &LeaseRef> {
-        self.completions.iter().map(|row| &row.lease).chain(self.failures.iter().map(|row| &row.lease))
+    fn ends(&self) -> impl Iterator<Item = End<'_>> {
+        self.completions.iter().map(End::Completion).chain(self.failures.iter().map(End::Failure))
     }
 }
 
@@ -45,110 +54,194 @@ impl Write for SettleTasks {
             + self.failures.len() * 200
     }
 
+    /// As many calls together as name no task twice: one that does may speak of the next attempt.
     fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Settled>> {
-        let tasks = calls.iter().flat_map(Self::leases).map(|lease| lease.task);
-        let mut held = held::find(tasks, step)?;
-        let mut ended = Ended::default();
         let mut settled = Vec::with_capacity(calls.len());
-        for (number, call) in calls.iter().enumerate() {
-            let mut accepted = Vec::with_capacity(call.completions.len() + call.failures.len());
-            for row in &call.completions {
-                let task = held::take(&mut held, &row.lease);
-                accepted.push(task.is_some());
-                if let Some(task) = task {
-                    ended.complete(number, &task, row, call.now);
-                }
-            }
-            for row in &call.failures {
-                let in_time = |held: &held::Held| held.expires_at > call.now;
-                let too_early = row.only_if_expired && held.get(&row.lease.task).is_some_and(in_time);
-                let task = if too_early { None } else { held::take(&mut held, &row.lease) };
-                accepted.push(task.is_some());
-                if let Some(task) = task {
-                    ended.fail(&task, row, call.now);
-                }
-            }
-            settled.push(Settled { accepted, follow_ups: Vec::new() });
+        while settled.len() < calls.len() {
+            let rest = &calls[settled.len()..];
+            let mut named = HashSet::new();
+            let together = rest.iter().take_while(|call| {
+                let tasks: Vec<Id> = call.ends().map(|end| end.attempt().task).collect();
+                let is_new = tasks.iter().all(|task| !named.contains(task));
+                named.extend(tasks);
+                is_new
+            });
+            settled.extend(settle(&rest[..together.count()], step)?);
         }
-        ended.save(&mut settled, step)?;
         Ok(settled)
     }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy)]
+enum End<'a> {
+    Completion(&'a Completion),
+    Failure(&'a Failure),
+}
+
+impl<'a> End<'a> {
+    fn attempt(self) -> &'a Attempt {
+        match self {
+            Self::Completion(row) => &row.attempt,
+            Self::Failure(row) => &row.attempt,
+        }
+    }
+}
+
+/// Calls that name different tasks.
+fn settle(calls: &[SettleTasks], step: &mut Step<'_>) -> Result<Vec<Settled>> {
+    let mut named = HashMap::new();
+    let mut settled = Vec::with_capacity(calls.len());
+    for (number, call) in calls.iter().enumerate() {
+        check(&call.fence, step)?;
+        let mut count = 0;
+        for (index, end) in call.ends().enumerate() {
+            named.entry(end.attempt().task).or_insert((number, index, end));
+            count = index + 1;
+        }
+        settled.push(Settled { accepted: vec![false; count], follow_ups: Vec::new() });
+    }
+    let mut ended = Ended::default();
+    for Found { id, queue, keep, is_recorded } in find(&named, step)? {
+        if let Some((call, index, end)) = named.remove(&id) {
+            settled[call].accepted[index] = true;
+            let place = id.place();
+            let from = if is_recorded { TaskState::Running } else { TaskState::Waiting };
+            let row = Row { place, queue, keep, from, call, now: calls[call].now };
+            ended.add(&row, end);
+        }
+    }
+    ended.save(&mut settled, step)?;
+    Ok(settled)
+}
+
+/// A task that is in the queue.
+struct Found {
+    id: Id,
+    queue: i64,
+    keep: Option<i64>,
+    /// Whether it had a recorded lease, which is forgotten.
+    is_recorded: bool,
+}
+
+fn find(named: &HashMap<Id, (usize, usize, End<'_>)>, step: &Step<'_>) -> Result<Vec<Found>> {
+    let mut asked: Vec<i64> = named.keys().map(Id::place).collect();
+    // In the order of the table.
+    asked.sort_unstable();
+    let mut read = step.prepare(
+        "SELECT q.place, q.created_at, q.queue, q.keep FROM rarray(?1) e CROSS JOIN queue q ON q.place = e.value",
+    )?;
+    let found = read.query_map([places(asked.into_iter())], |row| {
+        let id = Id::placed(Timestamp::from_micros(row.get(1)?), row.get(0)?);
+        Ok(Found { id, queue: row.get(2)?, keep: row.get(3)?, is_recorded: false })
+    });
+    let mut found = found.and_then(Iterator::collect::<rusqlite::Result<Vec<Found>>>).map_err(failed)?;
+    let recorded = |found: &&Found| named.get(&found.id).is_some_and(|(.., end)| end.attempt().recorded);
+    let recorded: Vec<i64> = found.iter().filter(recorded).map(|found| found.id.place()).collect();
+    let recorded: HashSet<i64> =
+        record::forget(&recorded, step)?.into_iter().map(|(place, _)| place).collect();
+    if !recorded.is_empty() {
+        found.iter_mut().for_each(|found| found.is_recorded = recorded.contains(&found.id.place()));
+    }
+    Ok(found)
+}
+
+/// A task whose attempt has ended.
+struct Row {
+    place: i64,
+    queue: i64,
+    keep: Option<i64>,
+    from: TaskState,
+    call: usize,
+    now: Timestamp,
 }
 
 /// What a batch of ended attempts writes.
 #[derive(Default)]
 struct Ended<'a> {
-    succeeded: Vec<(i64, &'a str, Timestamp)>,
-    failed: Vec<Failed<'a>>,
-    analyses: Vec<NewAnalysis<'a>>,
-    /// Each with the number of its call.
-    follow_ups: Vec<(usize, NewRow<'a>)>,
+    /// By rising places.
+    kept: Vec<Ending<'a>>,
+    gone: Vec<i64>,
+    again: Vec<(i64, &'a Failure, Timestamp)>,
+    /// Completions with an analysis or follow-ups, each with the number of its call and the task's queue.
+    followed: Vec<(usize, i64, &'a Completion, Timestamp)>,
     changes: Changes,
 }
 
-/// Place, state, error, when it runs again, when it was finished.
-#[derive(Serialize)]
-struct Failed<'a>(i64, i32, &'a str, Option<Timestamp>, Option<Timestamp>);
-
 impl<'a> Ended<'a> {
-    fn complete(&mut self, call: usize, task: &held::Held, row: &'a Completion, now: Timestamp) {
-        self.changes.shift(task.tenant, task.priority, &task.kind, TaskState::Running, TaskState::Succeeded);
-        self.succeeded.push((task.sequence, &row.result, now));
-        let tenant = task.tenant;
-        if let Some((query, document, analysis)) = &row.analysis {
-            let (query, document): (Id, Id) = (*query, *document);
-            let analysis: &Analysis = analysis;
-            self.analyses.push(NewAnalysis { tenant, query, document, analysis, now });
+    fn add(&mut self, row: &Row, end: End<'a>) {
+        let Row { place, queue, keep, from, call, now } = *row;
+        let (state, error, result) = match end {
+            End::Completion(done) => (TaskState::Succeeded, None, done.result.as_str()),
+            End::Failure(failed) => match failed.retry_at {
+                Some(retry_at) => {
+                    self.changes.shift(queue, from, TaskState::Waiting);
+                    return self.again.push((place, failed, retry_at));
+                }
+                None => (TaskState::Dead, Some(failed.error.as_str()), ""),
+            },
+        };
+        self.changes.shift(queue, from, state);
+        self.gone.push(place);
+        if state == TaskState::Dead || keep != Some(0) {
+            self.kept.push(Ending { place, state, at: now, attempt: Some(end.attempt()), error, result });
         }
-        let follow_up = |task: &'a NewTask| (call, NewRow { tenant, task, now });
-        self.follow_ups.extend(row.follow_ups.iter().map(follow_up));
-    }
-
-    fn fail(&mut self, task: &held::Held, row: &'a Failure, now: Timestamp) {
-        let again = row.retry_at.is_some();
-        let state = if again { TaskState::Waiting } else { TaskState::Dead };
-        self.changes.shift(task.tenant, task.priority, &task.kind, TaskState::Running, state);
-        let finished_at = (!again).then_some(now);
-        self.failed.push(Failed(task.sequence, state.number(), &row.error, row.retry_at, finished_at));
+        if let End::Completion(done) = end
+            && (done.analysis.is_some() || !done.follow_ups.is_empty())
+        {
+            self.followed.push((call, queue, done, now));
+        }
     }
 
     fn save(self, settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
-        if self.succeeded.is_empty() && self.failed.is_empty() {
-            return Ok(());
+        history::keep(&self.kept, step)?;
+        if !self.gone.is_empty() {
+            history::remove(self.gone.into_iter(), step)?;
         }
-        let (succeeded, failed) = (encode(&self.succeeded)?, encode(&self.failed)?);
-        step.execute(query(SUCCEED).bind(succeeded))?;
-        step.execute(query(FAIL).bind(failed))?;
+        if !self.again.is_empty() {
+            wait_again(&self.again, step)?;
+        }
         self.changes.save(step)?;
-        add_analyses(&self.analyses, step)?;
-        follow_up(&self.follow_ups, settled, step)
+        follow(&self.followed, settled, step)
     }
 }
 
-const SUCCEED: &str = "
-    UPDATE task_states SET state = 3, token = NULL, expires_at = NULL, result = json_extract(e.value, '$[1]'),
-           finished_at = json_extract(e.value, '$[2]')
-    FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')";
-
-const FAIL: &str = "
-    UPDATE task_states SET state = json_extract(e.value, '$[1]'), token = NULL, expires_at = NULL,
-           error = json_extract(e.value, '$[2]'), run_at = coalesce(json_extract(e.value, '$[3]'), run_at),
-           finished_at = json_extract(e.value, '$[4]')
-    FROM jsonb_each(?1) e WHERE task_states.id = json_extract(e.value, '$[0]')";
-
-fn follow_up(follow_ups: &[(usize, NewRow<'_>)], settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
-    let rows: Vec<NewRow<'_>> = follow_ups.iter().map(|(_, row)| *row).collect();
-    let appended = append::insert(&rows, step)?;
-    for ((call, row), made) in follow_ups.iter().zip(appended).filter(|(_, made)| !made.duplicate) {
-        let NewTask { id, kind, priority, run_at, .. } = row.task;
-        settled[*call].follow_ups.push(Waiting {
-            id: *id,
-            tenant: step.tenant_name(row.tenant)?,
-            kind: kind.clone(),
-            priority: *priority,
-            sequence: made.sequence,
-            run_at: *run_at,
-        });
+fn wait_again(rows: &[(i64, &Failure, Timestamp)], step: &Step<'_>) -> Result<()> {
+    let mut update = step.prepare(
+        "UPDATE queue SET attempt = ?2, started_at = ?3, worker = ?4, error = ?5, run_at = ?6 WHERE place = ?1",
+    )?;
+    for (place, Failure { attempt, error, .. }, retry_at) in rows {
+        let Attempt { number, started_at, worker, .. } = attempt;
+        let (started_at, retry_at) = (started_at.as_micros(), retry_at.as_micros());
+        update.execute(params![place, number, started_at, worker, error, retry_at]).map_err(failed)?;
     }
+    Ok(())
+}
+
+/// Stores what completions made, in the order of the calls.
+fn follow(
+    completions: &[(usize, i64, &Completion, Timestamp)],
+    settled: &mut [Settled],
+    step: &mut Step<'_>,
+) -> Result<()> {
+    let (mut analyses, mut tasks) = (Vec::new(), Vec::new());
+    for (call, queue, done, now) in completions {
+        let (tenant, now) = (step.tenant_of_queue(*queue)?, *now);
+        if let Some((query, document, analysis)) = &done.analysis {
+            let (query, document): (Id, Id) = (*query, *document);
+            let analysis: &Analysis = analysis;
+            analyses.push(NewAnalysis { tenant, query, document, analysis, now });
+        }
+        tasks.extend(done.follow_ups.iter().map(|task| (*call, NewRow { tenant, task, now })));
+    }
+    add_analyses(&analyses, step)?;
+    let rows: Vec<NewRow<'_>> = tasks.iter().map(|(_, row)| *row).collect();
+    let appended = append::insert(&rows, step)?;
+    for ((call, row), made) in tasks.iter().zip(appended).filter(|(_, made)| !made.duplicate) {
+        let new: &NewTask = row.task;
+        let task = Task::stored(made.id, new.clone(), step.tenant_name(row.tenant)?);
+        settled[*call].follow_ups.push(task);
+    }
+    settled.iter_mut().for_each(|settled| settled.follow_ups.sort_unstable_by_key(|task| task.id.place()));
     Ok(())
 }
