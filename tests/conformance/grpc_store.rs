@@ -9,6 +9,7 @@
 mod content;
 mod moment;
 mod session;
+mod setting;
 mod status;
 mod task;
 mod tenant;
@@ -27,6 +28,7 @@ use tonic::{Request, Response, Status};
 
 use api::content_store_service_client::ContentStoreServiceClient;
 use api::result_service_client::ResultServiceClient;
+use api::setting_store_service_client::SettingStoreServiceClient;
 use api::task_store_service_client::TaskStoreServiceClient;
 use api::tenant_service_client::TenantServiceClient;
 use api::tenant_store_service_client::TenantStoreServiceClient;
@@ -64,6 +66,10 @@ impl GrpcStore {
 
     fn results(&self) -> ResultServiceClient<Wire> {
         ResultServiceClient::new(self.wire.clone()).max_decoding_message_size(LARGEST)
+    }
+
+    fn setting_client(&self) -> SettingStoreServiceClient<Wire> {
+        SettingStoreServiceClient::new(self.wire.clone()).max_decoding_message_size(LARGEST)
     }
 
     fn tasks(&self) -> TaskStoreServiceClient<Wire> {

@@ -10,3 +10,4 @@ mod lifecycle;
 mod sources;
 mod tasks;
 mod tenants;
+mod workers;

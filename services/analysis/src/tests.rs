@@ -62,7 +62,7 @@ fn a_provider_that_can_work_is_taken() {
 
 #[test]
 fn settings_that_cannot_work_are_named_all_at_once() {
-    let worker = tidemill_worker::Config { slots: 0 };
+    let worker = tidemill_worker::Config::with_slots(0);
     let config = Config { set_aside_ms: 0, worker, openai: Some(OpenAiConfig::default()) };
     let error = build(config, deps(Wire::absent("storage"))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);

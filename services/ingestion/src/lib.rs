@@ -100,7 +100,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
     let collector = collector(&config, content.clone(), Arc::clone(&pipeline), clock)?;
     let worker = Worker {
         name,
-        config: tidemill_worker::Config { slots: config.collectors },
+        config: tidemill_worker::Config::with_slots(config.collectors),
         handlers: HashMap::from([(COLLECT.to_owned(), Arc::new(collector) as Arc<dyn Handler>)]),
     };
     let stopping = CancellationToken::new();

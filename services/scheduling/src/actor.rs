@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::Status;
 use tracing::{debug, info};
 
 use crate::Deps;
-use crate::engine::{Effect, Engine, Event, SessionId};
+use crate::engine::{Answer, Effect, Engine, Event, Question, SessionId};
 use crate::metrics::Figures;
 use crate::perform::Performer;
+use crate::submit::Submitter;
 use crate::waits::Waits;
 
 /// The pace of the engine's clock.
@@ -35,6 +37,8 @@ pub(crate) enum Input {
     Event(Event),
     /// A new stream: its outbox, then the engine's event.
     Join(SessionId, Outbox, Event),
+    /// A question, and where its answer goes.
+    Ask(Question, oneshot::Sender<Answer>),
 }
 
 /// The way to the loop. Cheap to clone.
@@ -45,6 +49,14 @@ impl Handle {
     /// Tells the engine something. After the loop has ended, nothing.
     pub(crate) fn tell(&self, event: Event) {
         let _ = self.0.send(Input::Event(event));
+    }
+
+    /// Asks the engine something.
+    pub(crate) async fn ask(&self, question: Question) -> Result<Answer, Status> {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || Status::unavailable("the scheduler is stopping; try again in a moment");
+        self.0.send(Input::Ask(question, answer)).map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
     }
 
     /// Waits until the loop has ended.
@@ -71,10 +83,16 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(crate) fn new(engine: Engine, deps: Deps, waits: Waits) -> (Self, Handle) {
+    pub(crate) fn new(engine: Engine, deps: Deps, waits: Waits) -> (Self, Handle, Submitter) {
         let (sender, inputs) = mpsc::unbounded_channel();
         let handle = Handle(sender);
-        let performer = Performer { deps: deps.clone(), handle: handle.clone(), calls: TaskTracker::new() };
+        let submitter = Submitter::start(deps.tasks.clone(), handle.clone());
+        let performer = Performer {
+            deps: deps.clone(),
+            handle: handle.clone(),
+            submitter: submitter.clone(),
+            calls: TaskTracker::new(),
+        };
         let actor = Self {
             engine,
             inputs,
@@ -85,7 +103,7 @@ impl Actor {
             figures: Figures::new(),
             ticks: 0,
         };
-        (actor, handle)
+        (actor, handle, submitter)
     }
 
     /// Runs until the token is cancelled, every worker has left and every shard was given up.
@@ -127,6 +145,11 @@ impl Actor {
                 Input::Join(session, outbox, event) => {
                     self.outboxes.insert(session, outbox);
                     events.push(event);
+                }
+                Input::Ask(question, answer) => {
+                    // What was said before is heard before.
+                    self.step(std::mem::take(&mut events));
+                    let _ = answer.send(self.engine.answer(question, self.deps.clock.now()));
                 }
             }
         }

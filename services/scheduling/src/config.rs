@@ -28,6 +28,11 @@ pub struct Config {
     pub memory_bytes: usize,
     /// How many waiting tasks of one queue are kept in memory; 1 or more.
     pub window: usize,
+    /// How many tasks may wait before submissions are refused, background ones from 80 % on, normal ones from 95 % on;
+    /// none for no bound.
+    pub max_queued: Option<usize>,
+    /// How many tasks of one tenant may wait; none for no bound.
+    pub tenant_max_queued: Option<usize>,
     /// How many tasks of one tenant may run at once, 1 or more; none for no bound.
     pub tenant_concurrency: Option<u32>,
 }
@@ -43,6 +48,8 @@ impl Default for Config {
             quarantine_after: 3,
             memory_bytes: 16 << 20,
             window: 4_096,
+            max_queued: None,
+            tenant_max_queued: None,
             tenant_concurrency: None,
         }
     }

@@ -1,9 +1,13 @@
 //! Messages of the task store as the engine's own words. What cannot be read is left out: the store wrote it, so it
 //! can only come from a newer one.
 
-use tidemill_kernel::{Priority, Shard};
-use tidemill_policy::{Kind, QueueKey};
+use std::sync::Arc;
+
+use tidemill_kernel::{Priority, Shard, Timestamp};
+use tidemill_policy::{Kind, Lack, QueueKey, Traits, Zone};
 use tidemill_proto::storage::v1 as store;
+use tidemill_proto::time::to_micros;
+use tidemill_proto::types::v1::TaskOptions;
 
 use crate::engine::{Ending, Epoch, Running, Settlement};
 
@@ -19,6 +23,37 @@ pub(crate) fn queue(depth: &store::QueueDepth) -> Option<QueueKey> {
         priority: Priority::from_number(depth.priority)?,
         kind: Kind::new(&depth.kind),
     })
+}
+
+/// What a task asks for beyond its kind; none if nothing.
+pub(crate) fn traits(options: &TaskOptions) -> Option<Arc<Traits>> {
+    let text = |text: &String| Some(text.as_str()).filter(|text| !text.is_empty()).map(Arc::from);
+    let mut labels: Vec<Arc<str>> =
+        options.labels.iter().map(|(name, value)| Arc::from(format!("{name}={value}"))).collect();
+    labels.sort();
+    let traits = Traits {
+        deadline: options.deadline.as_ref().map(|time| Timestamp::from_micros(to_micros(time))),
+        keys: options.limit_keys.iter().map(|key| Arc::from(key.as_str())).collect(),
+        memory: options.memory_bytes,
+        labels,
+        affinity: text(&options.affinity),
+        zone: text(&options.zone).map(|name| Zone { name, required: false }),
+        order_key: text(&options.order_key),
+    };
+    (traits != Traits::default()).then(|| Arc::new(traits))
+}
+
+/// What a worker lacks, in words.
+pub(crate) fn lacks(lacks: &[Lack]) -> String {
+    let words = lacks.iter().map(|lack| match lack {
+        Lack::Kind(kind) => format!("it does not run tasks of kind {kind}"),
+        Lack::Labels(labels) => format!("it does not have the labels {}", labels.join(", ")),
+        Lack::Zone(zone) => format!("it is not in zone {zone}"),
+        Lack::Memory { needed, has } => {
+            format!("the task needs {} MiB of memory, it has {} MiB", needed.div_ceil(1 << 20), has >> 20)
+        }
+    });
+    words.collect::<Vec<_>>().join("; ")
 }
 
 /// A fence.

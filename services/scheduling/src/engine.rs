@@ -6,13 +6,16 @@
 //! carries the epochs of its shards, so a scheduler that was overtaken changes nothing. What a lost answer hides
 //! comes back by the audit.
 
+mod answer;
 mod audit;
 mod bodies;
 mod census;
 mod held;
 mod intake;
 mod record;
+mod schedules;
 mod session;
+mod settings;
 mod settle;
 mod shards;
 #[cfg(test)]
@@ -25,15 +28,17 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use tidemill_kernel::backoff::Backoff;
 use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
-use tidemill_policy::{Candidate, Policy, PolicyConfig, QueueKey, Refill, TenantLimits};
+use tidemill_policy::{Candidate, Overload, Policy, PolicyConfig, QueueKey, Refill, TenantLimits};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::Task;
 
+pub(crate) use answer::{Answer, Question, Refused, Submission};
 pub(crate) use bodies::Bodies;
 pub(crate) use census::Census;
 pub(crate) use held::{Held, Running};
+pub(crate) use schedules::Firing;
 pub(crate) use session::Session;
 pub(crate) use settle::{Ended, Ending, Settlement};
 pub(crate) use shards::{Epoch, Shards};
@@ -53,7 +58,7 @@ pub(crate) enum Event {
     /// How all shards stand, as of a claim that was sent then; none if the store could not be asked.
     Board { board: Option<store::ClaimShardsResponse>, asked_at: Timestamp },
     /// What the store holds of a shard that was just taken.
-    Loaded { epoch: Epoch, queues: Vec<QueueKey>, last_place: i64, running: Vec<Running> },
+    Loaded(Box<Loaded>),
     /// A shard could not be read.
     LoadFailed(Epoch),
     /// Tasks that were committed a moment ago by a call of this scheduler.
@@ -72,6 +77,12 @@ pub(crate) enum Event {
     RefillFailed(Refill),
     /// How many tasks of each queue of a shard wait, as the store says.
     Audited { epoch: Epoch, queues: Vec<(QueueKey, usize)> },
+    /// The settings of a shard's tenants.
+    Settings { epoch: Epoch, settings: Vec<store::Setting> },
+    /// A tenant's settings were changed.
+    SettingsChanged(TenantName),
+    /// The tasks of a schedule up to a moment were made, the last one with this id; none if they could not be.
+    Fired { tenant: TenantName, name: String, done: Option<(Timestamp, String)> },
     /// Weights of tenants.
     Tenants(Vec<(TenantName, u32)>),
     /// The weights of these could not be read.
@@ -88,6 +99,8 @@ pub(crate) enum Event {
     Heartbeat { session: SessionId, beat: api::Heartbeat },
     /// A worker tells how far a task is.
     Progress { progress: api::Progress },
+    /// A worker met a limit that holds for others too.
+    CloseKey(api::CloseKey),
     /// A worker's stream ended: closed by the worker, or lost.
     Left { session: SessionId, lost: bool },
     /// Picked tasks whose bodies were read; those that are not there are finished.
@@ -127,6 +140,10 @@ pub(crate) enum Effect {
     Refill(Refill),
     /// Read how many tasks wait in each queue of a shard.
     Count(Epoch),
+    /// Read the settings of a shard's tenants.
+    LoadSettings(Epoch),
+    /// Make the tasks of a schedule whose time has come.
+    Fire(Box<Firing>),
     /// Read the weights of these tenants.
     LoadTenants(Vec<TenantName>),
     /// Read the bodies of picked tasks.
@@ -139,6 +156,16 @@ pub(crate) enum Effect {
     Settle(Settlement),
     /// Say something to a worker.
     Say { session: SessionId, message: Say },
+}
+
+/// What the store holds of a shard.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) epoch: Epoch,
+    pub(crate) queues: Vec<QueueKey>,
+    pub(crate) last_place: i64,
+    pub(crate) running: Vec<Running>,
+    pub(crate) settings: Vec<store::Setting>,
 }
 
 /// How long a task waited until its first attempt began.
@@ -161,6 +188,8 @@ pub(crate) struct Engine {
     /// Tasks whose time has not come, by that time.
     delayed: BTreeMap<(Timestamp, i64, Id), Candidate>,
     due: HashMap<Id, (Timestamp, i64)>,
+    settings: BTreeMap<TenantName, settings::InForce>,
+    schedules: BTreeMap<TenantName, BTreeMap<String, schedules::Armed>>,
     tenants: HashSet<TenantName>,
     /// Tenants whose weight is still to be read.
     unweighed: Vec<TenantName>,
@@ -195,6 +224,11 @@ impl Engine {
         let policy = Policy::new(PolicyConfig {
             window: config.window,
             default_concurrency: config.tenant_concurrency,
+            overload: Overload {
+                tenant_queued: config.tenant_max_queued,
+                queued: config.max_queued,
+                ..Overload::default()
+            },
             ..PolicyConfig::default()
         })?;
         Ok(Self {
@@ -211,6 +245,8 @@ impl Engine {
             records: record::Records::default(),
             delayed: BTreeMap::new(),
             due: HashMap::new(),
+            settings: BTreeMap::new(),
+            schedules: BTreeMap::new(),
             tenants: HashSet::new(),
             unweighed: Vec::new(),
             fetching: 0,
@@ -253,9 +289,7 @@ impl Engine {
     pub(crate) fn hear(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
         match event {
             Event::Board { board, asked_at } => self.on_board(board, asked_at, now, effects),
-            Event::Loaded { epoch, queues, last_place, running } => {
-                self.on_loaded(epoch, &queues, last_place, running, now, effects);
-            }
+            Event::Loaded(loaded) => self.on_loaded(*loaded, now, effects),
             Event::LoadFailed(epoch) => self.on_load_failed(epoch, effects),
             Event::Appended(tasks) => self.on_appended(tasks, now, effects),
             Event::Wake => self.read_all(now, effects),
@@ -269,6 +303,9 @@ impl Engine {
             }
             Event::RefillFailed(refill) => self.policy.refill_failed(&refill),
             Event::Audited { epoch, queues } => self.on_audited(epoch, &queues, now),
+            Event::Settings { epoch, settings } => self.on_settings(epoch, settings, now),
+            Event::SettingsChanged(tenant) => self.on_settings_changed(&tenant, effects),
+            Event::Fired { tenant, name, done } => self.on_fired(&tenant, &name, done),
             Event::Tenants(weights) => self.on_tenants(weights),
             Event::TenantsFailed(names) => self.unweighed.extend(names),
             Event::Joined { session, hello } => self.on_joined(session, *hello, now, effects),
@@ -277,6 +314,7 @@ impl Engine {
             Event::Results { session, results } => self.on_results(session, results, now, effects),
             Event::Heartbeat { session, beat } => self.on_heartbeat(session, beat, now, effects),
             Event::Progress { progress } => self.on_progress(progress),
+            Event::CloseKey(close) => self.on_close_key(close, now),
             Event::Left { session, lost } => self.on_left(session, lost, now, effects),
             Event::Fetched { session, picked, tasks } => {
                 self.on_fetched(session, picked, tasks, now, effects);
@@ -319,6 +357,8 @@ impl Engine {
         if now >= self.next_expiry {
             self.next_expiry = now + EXPIRE_EVERY;
             self.expire(now, effects);
+            self.drop_late(now, effects);
+            self.fire(now, effects);
         }
         self.record(now, effects);
         if now >= self.next_read {
@@ -331,6 +371,8 @@ impl Engine {
         if now >= self.next_count {
             self.next_count = now + audit::COUNT_EVERY;
             effects.extend(self.shards.loaded().map(Effect::Count));
+            // A change that another scheduler made and could not tell of.
+            effects.extend(self.shards.loaded().map(Effect::LoadSettings));
         }
     }
 

@@ -17,7 +17,9 @@ pub mod error;
 mod metrics;
 pub mod peers;
 mod perform;
+mod schedule;
 pub mod service;
+pub mod steering;
 mod submit;
 mod waits;
 pub mod worker;
@@ -28,7 +30,9 @@ use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::{Background, Part, Wire};
 use tidemill_kernel::{Clock, Id};
 use tidemill_proto::scheduling::v1::scheduling_service_server as scheduling_server;
+use tidemill_proto::scheduling::v1::steering_service_server as steering_server;
 use tidemill_proto::scheduling::v1::worker_service_server as worker_server;
+use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tonic::service::Routes;
@@ -45,6 +49,8 @@ const MAX_MESSAGE: usize = 64 << 20;
 pub struct Deps {
     /// The durable log.
     pub tasks: TaskStoreServiceClient<Wire>,
+    /// What tenants set for their queues.
+    pub settings: SettingStoreServiceClient<Wire>,
     /// Where tenants' weights come from.
     pub tenants: TenantStoreServiceClient<Wire>,
     /// How other schedulers are reached that have this one's tenants; none where there are no others.
@@ -72,21 +78,28 @@ pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
     let tasks = deps.tasks.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
     let deps = Deps { tasks, ..deps };
     let waits = waits::Waits::default();
+    let is_guarded = config.max_queued.is_some() || config.tenant_max_queued.is_some();
     let mut rng = seeded_rng();
     let name = Id::new(deps.clock.now(), &mut rng).to_string();
     let shards = engine::Shards::new(name.clone(), deps.address.clone(), config.shard_lease(), deps.alone);
     let engine = engine::Engine::new(config, name, shards, rng)?;
-    let (actor, handle) = actor::Actor::new(engine, deps.clone(), waits.clone());
-    let submitter = submit::Submitter::start(deps.tasks.clone(), handle.clone());
-    let scheduling = service::Scheduling::new(deps.tasks, submitter, handle.clone(), waits);
+    let (actor, handle, submitter) = actor::Actor::new(engine, deps.clone(), waits.clone());
+    let steering = steering::Steering::new(deps.clone(), handle.clone());
+    let steering = steering_server::SteeringServiceServer::new(steering);
+    let scheduling = service::Scheduling::new(deps.tasks, submitter, handle.clone(), waits, is_guarded);
     let scheduling = scheduling_server::SchedulingServiceServer::new(scheduling);
     let worker = worker_server::WorkerServiceServer::new(worker::Workers::new(handle));
     let routes = Routes::new(scheduling.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(steering.max_decoding_message_size(MAX_MESSAGE))
         .add_service(worker.max_decoding_message_size(MAX_MESSAGE));
     Ok(Part {
         name: "scheduling",
         routes,
-        services: vec![scheduling_server::SERVICE_NAME, worker_server::SERVICE_NAME],
+        services: vec![
+            scheduling_server::SERVICE_NAME,
+            steering_server::SERVICE_NAME,
+            worker_server::SERVICE_NAME,
+        ],
         background: vec![Background::new("scheduler", |stop| actor.run(stop))],
     })
 }

@@ -1,6 +1,7 @@
 //! Carries the engine's effects out: each a call to the store in a task of its own, its answer an event.
 
 mod attempts;
+mod fire;
 mod load;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tracing::{debug, warn};
 use crate::Deps;
 use crate::actor::Handle;
 use crate::engine::{Effect, Event};
+use crate::submit::Submitter;
 
 /// How long the store may take for one call: without an answer nothing that waits for it would ever be mended.
 const CALL: Duration = Duration::from_secs(30);
@@ -29,6 +31,7 @@ const LAST_CALLS: Duration = Duration::from_secs(5);
 pub(crate) struct Performer {
     pub(crate) deps: Deps,
     pub(crate) handle: Handle,
+    pub(crate) submitter: Submitter,
     pub(crate) calls: TaskTracker,
 }
 
@@ -60,6 +63,8 @@ impl Performer {
             Effect::WakeOwner { address } => self.wake(&address).await,
             Effect::Refill(refill) => vec![self.refill(refill).await],
             Effect::Count(epoch) => self.count(epoch).await.into_iter().collect(),
+            Effect::LoadSettings(epoch) => self.settings(epoch).await.into_iter().collect(),
+            Effect::Fire(firing) => vec![self.fire(*firing).await],
             Effect::LoadTenants(names) => vec![self.load_tenants(names).await],
             Effect::Fetch { session, picked } => vec![self.fetch(session, picked).await],
             Effect::Record { fence, leases, given_back } => self.record(&fence, leases, given_back).await,

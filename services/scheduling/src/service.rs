@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::Stream;
 use tidemill_chassis::telemetry::span;
 use tidemill_chassis::{Context, FaultExt, Wire, Written, sleep};
-use tidemill_kernel::{Fault, Id, Priority, TenantName};
+use tidemill_kernel::{ErrorKind, Fault, Id, Priority, TenantName};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::scheduling_service_server::SchedulingService;
 use tidemill_proto::storage::v1 as store;
@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 use tracing::info_span;
 
 use crate::actor::Handle;
-use crate::engine::Event;
+use crate::engine::{Answer, Event, Question, Refused, Submission};
 use crate::submit::Submitter;
 use crate::waits::Waits;
 
@@ -36,6 +36,8 @@ pub struct Scheduling {
     submitter: Submitter,
     handle: Handle,
     waits: Waits,
+    /// Whether plain tasks may be refused too.
+    is_guarded: bool,
 }
 
 impl Scheduling {
@@ -44,8 +46,9 @@ impl Scheduling {
         submitter: Submitter,
         handle: Handle,
         waits: Waits,
+        is_guarded: bool,
     ) -> Self {
-        Self { tasks, submitter, handle, waits }
+        Self { tasks, submitter, handle, waits, is_guarded }
     }
 
     async fn queue(&self, context: &Context, tenant: &TenantName) -> Result<api::QueueState, Status> {
@@ -70,6 +73,34 @@ impl Scheduling {
             }
         };
         Ok(api::QueueState { priorities: Priority::ALL.into_iter().map(state).collect() })
+    }
+
+    /// Asks the owner of the tenant's queue whether these may come in, where a rule could refuse them. Another owner's rules
+    /// hold for what reaches that owner.
+    async fn admit(&self, context: &Context, tasks: &[NewTask]) -> Result<(), Status> {
+        if !self.is_guarded && tasks.iter().all(|task| task.options.is_none()) {
+            return Ok(());
+        }
+        let (tenant, tasks) = (context.tenant()?.clone(), tasks.to_vec());
+        match self.handle.ask(Question::Admit(Submission { tenant: tenant.clone(), tasks })).await? {
+            Answer::Refused(Refused::Full { why, retry_after }) => {
+                let fault = Fault::new(ErrorKind::Exhausted, why);
+                Err(fault.retry_after(retry_after).into_status())
+            }
+            Answer::Refused(Refused::Unfit(lack)) => {
+                let rule = format!("cannot be run by any worker that is connected: of the nearest, {lack}");
+                Err(Fault::invalid("tasks.options", rule).into_status())
+            }
+            Answer::Admitted { replaced } => {
+                for id in replaced {
+                    let request = store::DropTaskRequest { tenant: tenant.to_string(), id: id.to_string() };
+                    self.tasks.clone().drop_task(context.request(request)).await?;
+                    self.handle.tell(Event::Cancelled(id));
+                }
+                Ok(())
+            }
+            Answer::Limits(_) | Answer::Explained(_) | Answer::Elsewhere(_) => Ok(()),
+        }
     }
 
     /// Sends the queue's state whenever it changed, until the caller leaves or the scheduler stops.
@@ -138,6 +169,7 @@ impl SchedulingService for Scheduling {
         if let Some(trace_parent) = &context.trace_parent {
             tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
         }
+        self.admit(&context, &tasks).await?;
         let (appended, written) = self.submitter.submit(tenant, tasks, span).await?;
         let tasks =
             appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });

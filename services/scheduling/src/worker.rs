@@ -104,7 +104,8 @@ async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<Work
             Some(Heard::Results(results)) => handle.tell(Event::Results { session, results }),
             Some(Heard::Heartbeat(beat)) => handle.tell(Event::Heartbeat { session, beat }),
             Some(Heard::Progress(progress)) => handle.tell(Event::Progress { progress }),
-            Some(Heard::Hello(_) | Heard::CloseKey(_)) | None => {
+            Some(Heard::CloseKey(close)) => handle.tell(Event::CloseKey(close)),
+            Some(Heard::Hello(_)) | None => {
                 debug!(session, "a message without a meaning here was passed over");
             }
         }

@@ -10,13 +10,15 @@ use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timest
 use tidemill_store::content::{
     Appended, Counts, Document, Found, Hit, MatchedDocument, Query, QuerySet, Source,
 };
+use tidemill_store::setting::{Setting, SettingSort};
 use tidemill_store::task::{
     AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
     TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::tenant::{Key, Tenant};
 use tidemill_store::{
-    Connections, ContentStore, Error, Freshness, Position, Result, Store, TaskStore, TenantStore,
+    Connections, ContentStore, Error, Freshness, Position, Result, SettingStore, Store, TaskStore,
+    TenantStore,
 };
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
@@ -177,6 +179,13 @@ measure!(TaskStore {
     fn load_running(this, shard: Shard, after: i64, limit: u32) -> Vec<(Task, Id)>;
     fn count_tasks(this, tenant: &TenantName) -> Vec<TaskCount>;
     fn sweep(this, keep: Duration, limit: u32, now: Timestamp) -> u64;
+});
+
+measure!(SettingStore {
+    fn put_setting(this, tenant: &TenantName, setting: Setting) -> ();
+    fn drop_setting(this, tenant: &TenantName, sort: SettingSort, name: &str) -> bool;
+    fn settings(this, tenant: &TenantName) -> Vec<Setting>;
+    fn shard_settings(this, shard: Shard) -> Vec<(TenantName, Setting)>;
 });
 
 fn tenants(batches: &[TenantTasks]) -> Vec<TenantName> {

@@ -1,4 +1,6 @@
-//! How much a worker takes at once.
+//! How much a worker takes at once, and what tells it from others.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,16 +12,30 @@ use crate::Error;
 pub struct Config {
     /// How many tasks it runs at the same time; 1 or more.
     pub slots: u32,
+    /// How much memory the tasks that it runs at the same time may declare together, in MiB; none for no bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
+    /// The zone that it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// What tasks may ask for or prefer: `gpu = "a100"`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Default for Config {
     /// Enough to keep two cores busy while results and leases are on their way.
     fn default() -> Self {
-        Self { slots: 64 }
+        Self { slots: 64, memory_mib: None, zone: None, labels: BTreeMap::new() }
     }
 }
 
 impl Config {
+    /// The default with so many slots.
+    pub fn with_slots(slots: u32) -> Self {
+        Self { slots, ..Self::default() }
+    }
+
     /// Refuses what cannot work.
     ///
     /// # Errors
@@ -36,7 +52,7 @@ mod tests {
     #[test]
     fn a_worker_without_slots_is_refused_with_the_mend() {
         assert!(Config::default().check().is_ok());
-        let fault = Config { slots: 0 }.check().unwrap_err().to_string();
+        let fault = Config::with_slots(0).check().unwrap_err().to_string();
         assert!(fault.contains("`slots` is 0") && fault.contains("set 1 or more"), "{fault}");
     }
 }

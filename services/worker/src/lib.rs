@@ -1,39 +1,40 @@
-//! The lease loop for whoever runs tasks: opens the scheduler's `Work` stream, takes leases as slots are free, runs
-//! each on its kind's [`Handler`], sends results in batches, renews leases, drains on request, reconnects by itself.
+//! The lease loop for whoever runs tasks: opens a `Work` stream to every scheduler, takes leases as slots are free, runs each
+//! on its kind's [`Handler`], sends results in batches, renews leases, drains on request, connects again by itself.
 //!
 //! Invariants:
 //! - Knows nothing of what any kind of task does.
-//! - Never holds more leases than it has slots, and buffers no more results than it holds leases.
-//! - A lost stream ends what runs: its leases are gone, so its results would be refused.
+//! - Never runs more attempts than it has slots, and keeps no more unanswered results than a bound.
+//! - A lost stream ends nothing that its scheduler, or the next owner of the shard, goes on to lease.
+//! - Decisions are `pool`'s and `balance`'s, both free of I/O; `work` carries them out, `runners` runs the attempts.
 //!
 //! To serve a kind of task: implement [`Handler`], then [`Worker::run`] with it under the kind's name.
 
+mod attempt;
+mod balance;
 pub mod config;
 pub mod error;
 pub mod handler;
 mod metrics;
-mod session;
-mod slots;
+mod outbox;
+mod pool;
+mod report;
+mod runners;
+pub mod schedulers;
 #[cfg(test)]
 mod tests;
+mod vitals;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tidemill_chassis::clock::seeded_rng;
-use tidemill_chassis::{Wire, sleep};
-use tidemill_kernel::backoff::Backoff;
-use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
 
 pub use config::Config;
 pub use error::Error;
 pub use handler::{Attempt, Done, Failed, Handler};
-
-/// The longest pause before a scheduler that is away is tried again: when it is back, its queue must not wait long.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+pub use schedulers::Schedulers;
 
 /// A stateless process' side of the queue.
 #[derive(Clone)]
@@ -47,33 +48,37 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// A worker of this name, which must be unique, that runs nothing yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), config: Config::default(), handlers: HashMap::new() }
+    }
+
+    /// Runs this kind of task too.
+    pub fn kind(mut self, kind: impl Into<String>, handler: Arc<dyn Handler>) -> Self {
+        self.handlers.insert(kind.into(), handler);
+        self
+    }
+
+    /// Takes as much at once as this says.
+    pub fn config(self, config: Config) -> Self {
+        Self { config, ..self }
+    }
+
     /// Works until the token is cancelled and what runs then has finished. A scheduler that is away is tried again,
     /// with growing pauses.
-    pub async fn run(self, scheduler: WorkerServiceClient<Wire>, stop: CancellationToken) {
-        let backoff = Backoff { cap: LONGEST_PAUSE, ..Backoff::default() };
-        let mut rng = seeded_rng();
-        let figures = metrics::Figures::of(self.handlers.keys());
-        let mut failures = 0;
-        while !stop.is_cancelled() {
-            let mut welcomed = false;
-            let outcome = session::work(&self, scheduler.clone(), &figures, &stop, &mut welcomed).await;
-            if welcomed {
-                failures = 0;
-            }
-            match outcome {
-                Ok(session::End::Drained) if stop.is_cancelled() => break,
-                Ok(end) => debug!(worker = self.name, ?end, "the scheduler ended the stream"),
-                Err(fault) if failures == 0 => warn!(worker = self.name, %fault, "lost the scheduler"),
-                Err(fault) => debug!(worker = self.name, %fault, "the scheduler is still away"),
-            }
-            failures += 1;
-            let pause = backoff.delay(failures, &mut rng);
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = stop.cancelled() => {}
-            }
-        }
-        info!(worker = self.name, "drained");
+    pub async fn run(self, schedulers: impl Into<Schedulers>, stop: CancellationToken) {
+        let (_keep, slots) = watch::channel(self.config.slots);
+        work::work(self, schedulers.into(), slots, stop).await;
+    }
+
+    /// The same, with as many slots as `slots` says from moment to moment, instead of the configured ones.
+    pub async fn run_resized(
+        self,
+        schedulers: impl Into<Schedulers>,
+        slots: watch::Receiver<u32>,
+        stop: CancellationToken,
+    ) {
+        work::work(self, schedulers.into(), slots, stop).await;
     }
 }
 

@@ -39,35 +39,45 @@ impl Figures {
         })
     }
 
-    /// Opens this many slots, until what is returned is dropped.
-    pub(crate) fn open(self: &Arc<Self>, slots: u32) -> Open {
-        self.change("free", i64::from(slots));
-        Open { figures: Arc::clone(self), slots: i64::from(slots) }
-    }
-
-    /// Takes a slot for an attempt of this kind.
+    /// An attempt of this kind begins.
     pub(crate) fn begin(self: &Arc<Self>, kind: &str) -> Running {
-        self.change("busy", 1);
-        self.change("free", -1);
         let kind = self.kinds.get(kind).cloned().unwrap_or_else(|| "other".into());
         Running { figures: Arc::clone(self), kind, begun: Stopwatch::start(), outcome: "cancelled" }
     }
 
     fn change(&self, state: &'static str, by: i64) {
-        self.slots.add(by, &[KeyValue::new("kind", self.pool.clone()), KeyValue::new("state", state)]);
+        if by != 0 {
+            self.slots.add(by, &[KeyValue::new("kind", self.pool.clone()), KeyValue::new("state", state)]);
+        }
     }
 }
 
-/// Slots that are open.
+/// How many slots are busy and free, told when that has changed: not for each attempt, of which there may be many.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct Levels {
     figures: Arc<Figures>,
-    slots: i64,
+    busy: i64,
+    free: i64,
 }
 
-impl Drop for Open {
+impl Levels {
+    /// None yet.
+    pub(crate) fn of(figures: Arc<Figures>) -> Self {
+        Self { figures, busy: 0, free: 0 }
+    }
+
+    /// So many are busy, of so many that schedulers may fill.
+    pub(crate) fn tell(&mut self, busy: u32, open: u32) {
+        let (busy, free) = (i64::from(busy), i64::from(open.saturating_sub(busy)));
+        self.figures.change("busy", busy - self.busy);
+        self.figures.change("free", free - self.free);
+        (self.busy, self.free) = (busy, free);
+    }
+}
+
+impl Drop for Levels {
     fn drop(&mut self) {
-        self.figures.change("free", -self.slots);
+        self.tell(0, 0);
     }
 }
 
@@ -92,7 +102,5 @@ impl Drop for Running {
         let outcome = if std::thread::panicking() { "failed" } else { self.outcome };
         let attributes = [KeyValue::new("kind", self.kind.clone()), KeyValue::new("outcome", outcome)];
         self.figures.duration.record(self.begun.elapsed().as_secs_f64(), &attributes);
-        self.figures.change("busy", -1);
-        self.figures.change("free", 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::Stream;
@@ -23,7 +24,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
+use tidemill_chassis::Wire;
+use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
+
 use super::*;
+
+/// A task, and the longest pause before a scheduler is tried again.
+const TASK: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// One stream as the scheduler has it.
 struct Peer {
@@ -44,12 +52,12 @@ impl Peer {
         .await;
     }
 
-    /// The next message that is no heartbeat; none when the stream has ended.
+    /// The next message that is no heartbeat and takes no credits back; none when the stream has ended.
     async fn hear(&mut self) -> Option<Heard> {
         let message = async {
             loop {
                 match self.heard.message().await.ok()??.message {
-                    Some(Heard::Heartbeat(_)) => {}
+                    Some(Heard::Heartbeat(_) | Heard::Withdraw(_)) => {}
                     message => return message,
                 }
             }
@@ -142,7 +150,7 @@ fn bench(room: usize) -> Bench {
     let handler =
         Arc::new(Patient { begun: Arc::clone(&begun), go: Arc::clone(&go), dropped: Arc::clone(&dropped) });
     let handlers = HashMap::from([("demo".to_owned(), handler as Arc<dyn Handler>)]);
-    let worker = Worker { name: "w".into(), config: Config { slots: 4 }, handlers };
+    let worker = Worker { name: "w".into(), config: Config::with_slots(4), handlers };
     let stop = CancellationToken::new();
     let running = tokio::spawn(worker.run(client, stop.clone()));
     Bench { opened, begun, go, dropped, stop, running }
@@ -195,15 +203,15 @@ async fn a_scheduler_that_stays_away_is_asked_four_times_a_minute() {
 async fn a_drain_finishes_what_runs_and_waits_for_the_word_that_it_counts() {
     let mut bench = bench(1);
     let mut peer = bench.joined().await;
-    peer.lease("t1", "a").await;
+    peer.lease(TASK, "a").await;
     bench.begun.acquire().await.unwrap().forget();
     bench.stop.cancel();
     assert!(timeout(Duration::from_secs(60), &mut bench.running).await.is_err(), "it runs still");
     bench.go.add_permits(1);
     let Some(Heard::Results(results)) = peer.hear().await else { panic!("no results") };
-    assert_eq!(results.completions[0].task_id, "t1");
+    assert_eq!(results.completions[0].task_id, TASK);
     peer.say(Say::Outcomes(Outcomes {
-        outcomes: vec![Outcome { task_id: "t1".into(), accepted: true, moved: false }],
+        outcomes: vec![Outcome { task_id: TASK.into(), accepted: true, moved: false }],
     }))
     .await;
     bench.running.await.unwrap();
@@ -214,7 +222,7 @@ async fn a_drain_finishes_what_runs_and_waits_for_the_word_that_it_counts() {
 async fn a_drain_does_not_wait_for_ever_for_a_scheduler_that_says_nothing() {
     let mut bench = bench(1);
     let mut peer = bench.joined().await;
-    peer.lease("t1", "a").await;
+    peer.lease(TASK, "a").await;
     bench.go.add_permits(1);
     assert!(matches!(peer.hear().await, Some(Heard::Results(_))));
     bench.stop.cancel();
@@ -240,11 +248,11 @@ async fn a_scheduler_that_never_answers_does_not_hold_up_the_end() {
 async fn a_second_attempt_of_a_task_can_be_cancelled_as_the_first_one_was() {
     let mut bench = bench(1);
     let mut peer = bench.joined().await;
-    let cancel = || Say::Cancel(Cancel { task_ids: vec!["t1".into()], attempts: Vec::new() });
-    peer.lease("t1", "a").await;
+    let cancel = || Say::Cancel(Cancel { task_ids: vec![TASK.into()], attempts: Vec::new() });
+    peer.lease(TASK, "a").await;
     bench.begun.acquire().await.unwrap().forget();
     peer.say(cancel()).await;
-    peer.lease("t1", "b").await;
+    peer.lease(TASK, "b").await;
     assert!(matches!(peer.hear().await, Some(Heard::Credits(credits)) if credits.count == 1));
     bench.begun.acquire().await.unwrap().forget();
     peer.say(cancel()).await;

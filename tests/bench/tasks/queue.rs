@@ -95,7 +95,7 @@ impl Queue {
     /// Lets a worker in.
     pub(crate) fn work(&self) {
         let handlers = HashMap::from([("demo".to_owned(), self.handler.clone())]);
-        let worker = Worker { name: "w".into(), config: WorkerConfig { slots: SLOTS }, handlers };
+        let worker = Worker { name: "w".into(), config: WorkerConfig::with_slots(SLOTS), handlers };
         let scheduler = WorkerServiceClient::new(self.scheduling.clone())
             .max_decoding_message_size(64 << 20)
             .max_encoding_message_size(64 << 20);

@@ -62,7 +62,7 @@ fn analyzer(content: Wire, provider: Option<Arc<dyn Provider>>) -> Analyzer {
 fn task(payload: &Value) -> Attempt {
     let trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
     let (tenant, kind, payload) = ("acme".to_owned(), KIND.to_owned(), payload.to_string());
-    Attempt { task: Task { tenant, kind, payload, trace_parent, ..Task::default() } }
+    Task { tenant, kind, payload, trace_parent, ..Task::default() }.into()
 }
 
 fn payload(document: &str, recipe: &str) -> Value {

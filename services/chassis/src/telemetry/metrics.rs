@@ -159,14 +159,14 @@ fn process() {
 }
 
 /// Resident memory in bytes, where the system tells it (proc(5), `status`).
-fn resident() -> Option<u64> {
+pub fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Seconds in user and in system mode (proc(5), `stat`: fields 14 and 15, in hundredths).
-fn processor_time() -> Option<[(&'static str, f64); 2]> {
+pub fn processor_time() -> Option<[(&'static str, f64); 2]> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The second field is the command's name in parentheses, which may hold blanks.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);

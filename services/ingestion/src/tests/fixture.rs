@@ -100,7 +100,7 @@ impl Fixture {
             payload: format!(r#"{{"source":"{source}"}}"#),
             ..Task::default()
         };
-        let Done { result, .. } = collector.run(Attempt { task }).await?;
+        let Done { result, .. } = collector.run(Attempt::from(task)).await?;
         Ok(serde_json::from_str(&result).unwrap())
     }
 }

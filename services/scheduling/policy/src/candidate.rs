@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tidemill_kernel::{Id, Priority, TenantName};
 
+use crate::traits::Traits;
+
 /// A task that could run now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
@@ -18,8 +20,10 @@ pub struct Candidate {
     pub priority: Priority,
     /// Its place in the store's log: the lower goes first. Unique within a queue.
     pub sequence: i64,
-    /// How much of its tenant's share it uses up; 0 counts as 1.
+    /// How much of its tenant's share and of its limits' rates it uses up; 0 counts as 1.
     pub cost: u32,
+    /// What it asks for beyond its kind; none for most.
+    pub traits: Option<Arc<Traits>>,
 }
 
 impl Candidate {

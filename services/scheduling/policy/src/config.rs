@@ -1,5 +1,7 @@
 //! What can be set: shares of priorities, limits of tenants, the window of a queue.
 
+use std::time::Duration;
+
 use tidemill_kernel::Priority;
 
 use crate::Error;
@@ -13,11 +15,26 @@ pub struct PolicyConfig {
     pub default_concurrency: Option<u32>,
     /// How many candidates of one queue are held in memory, at least 1. A queue at half of it asks for a refill.
     pub window: usize,
+    /// How many more of a queue are held while candidates of it wait for something else than a free slot (a limit, an
+    /// order key, a worker that has what they need), so that others of the queue are found behind them.
+    pub blocked_window: usize,
+    /// When a task without a deadline counts as due, after it was made: so much a tenant's deadlines can delay its other
+    /// tasks before they go first.
+    pub patience: Duration,
+    /// When submissions are refused.
+    pub overload: Overload,
 }
 
 impl Default for PolicyConfig {
     fn default() -> Self {
-        Self { shares: Shares::default(), default_concurrency: None, window: 1024 }
+        Self {
+            shares: Shares::default(),
+            default_concurrency: None,
+            window: 1024,
+            blocked_window: 4096,
+            patience: Duration::from_secs(60),
+            overload: Overload::default(),
+        }
     }
 }
 
@@ -37,7 +54,7 @@ impl PolicyConfig {
         if self.window == 0 {
             return Err(Error::Window);
         }
-        Ok(())
+        self.overload.validate()
     }
 }
 
@@ -70,6 +87,45 @@ impl Shares {
     }
 }
 
+/// How much may wait before submissions are refused.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Overload {
+    /// How many tasks of one tenant, unless a quota of its own is set; none: any number.
+    pub tenant_queued: Option<usize>,
+    /// How many tasks in all; none: any number.
+    pub queued: Option<usize>,
+    /// Background tasks are refused from this fraction of `queued` on.
+    pub background: f64,
+    /// Normal tasks are refused from this fraction of `queued` on, at least that of background tasks.
+    pub normal: f64,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self { tenant_queued: None, queued: None, background: 0.8, normal: 0.95 }
+    }
+}
+
+impl Overload {
+    /// How many tasks may wait in all before tasks of this priority are refused.
+    pub fn bound(&self, priority: Priority) -> Option<usize> {
+        let fraction = match priority {
+            Priority::Interactive => 1.0,
+            Priority::Normal => self.normal,
+            Priority::Background => self.background,
+        };
+        self.queued.map(|queued| (queued as f64 * fraction) as usize)
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let (background, normal) = (self.background, self.normal);
+        if background > 0.0 && background <= normal && normal <= 1.0 {
+            return Ok(());
+        }
+        Err(Error::Shedding { background, normal })
+    }
+}
+
 /// What a tenant may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TenantLimits {
@@ -99,6 +155,11 @@ mod tests {
         assert_eq!(with(0.6, 0.4).validate(), Err(Error::ShareSum { sum: 1.0 }));
         for (normal, background) in [(-0.1, 0.0), (1.0, 0.0), (f64::NAN, 0.0), (0.0, f64::INFINITY)] {
             assert!(matches!(with(normal, background).validate(), Err(Error::Share { .. })));
+        }
+        for (background, normal) in [(0.9, 0.8), (0.0, 0.5), (0.5, 1.1), (f64::NAN, 1.0)] {
+            let overload = Overload { background, normal, ..Overload::default() };
+            let config = PolicyConfig { overload, ..PolicyConfig::default() };
+            assert!(matches!(config.validate(), Err(Error::Shedding { .. })));
         }
         assert_eq!(PolicyConfig { window: 0, ..PolicyConfig::default() }.validate(), Err(Error::Window));
     }

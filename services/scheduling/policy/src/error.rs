@@ -22,6 +22,16 @@ pub enum Error {
     /// A window of nothing.
     #[error("the window of a queue is 0; use at least 1")]
     Window,
+    /// Fractions that would shed the more urgent first.
+    #[error(
+        "background tasks are shed from {background} of the bound on, normal ones from {normal}; use 0 < background <= normal <= 1"
+    )]
+    Shedding {
+        /// The fraction for background tasks.
+        background: f64,
+        /// The fraction for normal tasks.
+        normal: f64,
+    },
     /// Nobody holds a lease of this task.
     #[error("task {0} is not leased: its lease has ended; take a new one")]
     NotLeased(Id),
@@ -34,7 +44,9 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Share { .. } | Self::ShareSum { .. } | Self::Window => ErrorKind::Invalid,
+            Self::Share { .. } | Self::ShareSum { .. } | Self::Window | Self::Shedding { .. } => {
+                ErrorKind::Invalid
+            }
             Self::NotLeased(_) | Self::StaleToken(_) => ErrorKind::Conflict,
         }
     }

@@ -3,170 +3,164 @@
 //! Each tenant that is ready has a start tag in virtual time. The least tag is served; that sets virtual time to it
 //! and moves it on by `cost / weight`. A tenant that becomes ready starts at virtual time, or at its old tag if that is
 //! still ahead: what it did not use is not saved up, what it had in advance is not forgotten. When nobody is ready,
-//! virtual time moves past all tags and everything may be forgotten.
+//! virtual time moves past all tags and everything is forgotten.
+//!
+//! Tenants stand in *ranks*, one for each shape of task: a rank that cannot be served (its kind is at its cap, no memory
+//! is free for it) is passed over as a whole, whatever the number of tenants in it. A tenant stands in every rank in
+//! which it has work, with one tag for all. A rank that comes back after it was passed over starts at virtual time.
 //!
 //! Bound: over any run of dispatches in which `f` and `g` are ready throughout,
 //! `|W_f/w_f - W_g/w_g| <= c_f/w_f + c_g/w_g`, with `W` the cost served, `w` the weight and `c` the greatest cost of one
 //! task. A tag never leads virtual time by more than `c/w`, so no past makes anybody wait for longer than that.
 //!
-//! Source: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996. Tags are integers in units of 2^-32, so
+//! Source: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996. Tags are integers in units of 2^-30, so
 //! that every machine decides alike; among equal tags the lower tenant number goes first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::heap::Heap;
 
-/// Virtual time in units of 2^-32 of a cost over a weight.
-type Tag = u128;
+/// Virtual time in units of 2^-30 of a cost over a weight.
+type Tag = u64;
 
-/// Who is served next; tenants by number.
+/// One cost over a weight of one.
+const UNIT: u64 = 1 << 30;
+
+/// Virtual time begins anew here: a single task adds at most half of what is left.
+const REBASE_AT: Tag = 1 << 62;
+
+/// Weights count up to here, so that the least cost over the greatest weight is still told apart (0.1 % of it).
+pub(crate) const MAX_WEIGHT: u32 = 1 << 20;
+
+/// Not in the heap.
+const NOWHERE: u32 = u32::MAX;
+
+/// Who is served next; tenants and ranks by number.
 #[derive(Debug, Default)]
 pub(crate) struct FairOrder {
     virtual_time: Tag,
-    /// Of those that are ready, and of those that are ahead of virtual time.
-    tags: BTreeMap<u32, Tag>,
-    ready: BTreeSet<(Tag, u32)>,
-    /// Not ready, and ahead of virtual time.
-    ahead: BTreeSet<(Tag, u32)>,
+    /// The greatest tag that was given.
+    latest: Tag,
+    /// By tenant: where it starts next. Nothing is remembered of it if that is not after virtual time.
+    tags: Vec<Tag>,
+    ranks: Vec<Rank>,
+    /// Entries in all ranks.
+    ready: usize,
+}
+
+/// The tenants that have work of one shape.
+#[derive(Debug, Default)]
+struct Rank {
+    heap: Heap<Tag>,
+    /// By tenant: its position in the heap.
+    at: Vec<u32>,
+    /// Tags below this count as this: they were passed over.
+    floor: Tag,
+    passed_over: bool,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) tenant: u32,
+    start: Tag,
 }
 
 impl FairOrder {
-    /// Who is next, if anybody is ready.
-    pub(crate) fn first(&self) -> Option<u32> {
-        self.ready.first().map(|entry| entry.1)
+    /// Whether any rank has a tenant in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ready == 0
     }
 
-    /// Lets a tenant take part, or not.
-    pub(crate) fn set_ready(&mut self, tenant: u32, ready: bool) {
-        let known = self.tags.get(&tenant).copied();
-        let was_ready = known.is_some_and(|tag| self.ready.contains(&(tag, tenant)));
-        if was_ready == ready {
+    /// Who is next among the ranks that can be served now.
+    pub(crate) fn next(&mut self, mut can_serve: impl FnMut(usize) -> bool) -> Option<Turn> {
+        let mut best: Option<(Tag, u32)> = None;
+        for (number, rank) in self.ranks.iter_mut().enumerate() {
+            let Some((tag, tenant)) = rank.heap.first() else { continue };
+            if !can_serve(number) {
+                rank.passed_over = true;
+                continue;
+            }
+            if std::mem::take(&mut rank.passed_over) {
+                rank.floor = self.virtual_time;
+            }
+            let first = (tag.max(rank.floor), tenant);
+            best = Some(best.map_or(first, |best| best.min(first)));
+        }
+        best.map(|(start, tenant)| Turn { tenant, start })
+    }
+
+    /// Lets a tenant take part in a rank, or not.
+    pub(crate) fn set_ready(&mut self, rank: usize, tenant: u32, ready: bool) {
+        if self.ranks.len() <= rank {
+            self.ranks.resize_with(rank + 1, Rank::default);
+        }
+        let index = tenant as usize;
+        let Rank { heap, at, .. } = &mut self.ranks[rank];
+        let position = at.get(index).copied().unwrap_or(NOWHERE);
+        if (position != NOWHERE) == ready {
             return;
         }
-        let tag = known.unwrap_or(self.virtual_time);
+        if at.len() <= index {
+            at.resize(index + 1, NOWHERE);
+        }
         if ready {
-            self.ahead.remove(&(tag, tenant));
-            self.tags.insert(tenant, tag);
-            self.ready.insert((tag, tenant));
+            let tag = self.tags.get(index).map_or(self.virtual_time, |tag| self.virtual_time.max(*tag));
+            heap.push(tag, tenant, &mut |item, position| at[item as usize] = position);
+            self.ready += 1;
         } else {
-            self.ready.remove(&(tag, tenant));
-            self.ahead.insert((tag, tenant));
-            if self.ready.is_empty() {
-                self.virtual_time = self.ahead.last().map_or(tag, |last| last.0);
+            heap.remove(position, &mut |item, position| at[item as usize] = position);
+            at[index] = NOWHERE;
+            self.ready -= 1;
+            if self.ready == 0 {
+                self.virtual_time = self.latest.max(self.virtual_time);
             }
-            self.forget_caught_up();
         }
     }
 
-    /// Charges a tenant that is ready for a task of this cost.
-    pub(crate) fn serve(&mut self, tenant: u32, cost: u32, weight: u32) {
-        let Some(tag) = self.tags.get_mut(&tenant) else { return };
-        self.ready.remove(&(*tag, tenant));
-        self.virtual_time = self.virtual_time.max(*tag);
-        *tag += (Tag::from(cost.max(1)) << 32) / Tag::from(weight.max(1));
-        self.ready.insert((*tag, tenant));
-        self.forget_caught_up();
+    /// Charges the tenant whose turn it was for a task of this cost; it stands in these ranks.
+    pub(crate) fn serve(&mut self, turn: Turn, ranks: impl Iterator<Item = usize>, cost: u32, weight: u32) {
+        self.virtual_time = self.virtual_time.max(turn.start);
+        let tag =
+            turn.start + (u64::from(cost.max(1)) * UNIT).div_ceil(u64::from(weight.clamp(1, MAX_WEIGHT)));
+        self.latest = self.latest.max(tag);
+        let index = turn.tenant as usize;
+        if self.tags.len() <= index {
+            self.tags.resize(index + 1, 0);
+        }
+        self.tags[index] = tag;
+        for rank in ranks {
+            let Some(Rank { heap, at, .. }) = self.ranks.get_mut(rank) else { continue };
+            let position = at.get(index).copied().unwrap_or(NOWHERE);
+            heap.rekey(position, tag, &mut |item, position| at[item as usize] = position);
+        }
+        if self.virtual_time >= REBASE_AT {
+            self.rebase();
+        }
     }
 
-    /// Whether anything is remembered of a tenant.
-    pub(crate) fn knows(&self, tenant: u32) -> bool {
-        self.tags.contains_key(&tenant)
+    /// Whether a tenant has had something in advance.
+    pub(crate) fn remembers(&self, tenant: u32) -> bool {
+        self.tags.get(tenant as usize).is_some_and(|tag| *tag > self.virtual_time)
     }
 
-    fn forget_caught_up(&mut self) {
-        while let Some(&(tag, tenant)) = self.ahead.first()
-            && tag <= self.virtual_time
-        {
-            self.ahead.pop_first();
-            self.tags.remove(&tenant);
+    /// Forgets a rank in which nobody stands; its number may be given to another shape.
+    pub(crate) fn clear(&mut self, rank: usize) {
+        if let Some(rank) = self.ranks.get_mut(rank).filter(|rank| rank.heap.is_empty()) {
+            *rank = Rank::default();
+        }
+    }
+
+    fn rebase(&mut self) {
+        let base = std::mem::take(&mut self.virtual_time);
+        self.latest = self.latest.saturating_sub(base);
+        for tag in &mut self.tags {
+            *tag = tag.saturating_sub(base);
+        }
+        for Rank { heap, at, floor, .. } in &mut self.ranks {
+            *floor = floor.saturating_sub(base);
+            heap.map_keys(|tag| tag.saturating_sub(base), &mut |item, position| at[item as usize] = position);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Tenants 0 and 1 are ready throughout, the others come and go.
-    fn fluctuation() -> impl Strategy<Value = Vec<(u32, bool, u32)>> {
-        prop::collection::vec((2_u32..6, any::<bool>(), 1_u32..20), 1..300)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
-        #[test]
-        fn two_ready_tenants_never_drift_apart_by_more_than_the_bound(
-            weights in prop::collection::vec(1_u32..20, 6), before in fluctuation(), during in fluctuation(),
-        ) {
-            let mut order = FairOrder::default();
-            for (tenant, ready, cost) in before {
-                order.set_ready(tenant - 2, ready);
-                if let Some(first) = order.first() {
-                    order.serve(first, cost, weights[first as usize]);
-                }
-            }
-            order.set_ready(0, true);
-            order.set_ready(1, true);
-            let mut served = [0_f64; 6];
-            let (mut least, mut most) = (0_f64, 0_f64);
-            for (tenant, ready, cost) in during {
-                order.set_ready(tenant, ready);
-                let first = order.first().unwrap() as usize;
-                order.serve(first as u32, cost, weights[first]);
-                served[first] += f64::from(cost) / f64::from(weights[first]);
-                let drift = served[0] - served[1];
-                (least, most) = (least.min(drift), most.max(drift));
-            }
-            // The drift over any stretch is at most the range of the drift from the start.
-            let bound = 19.0 / f64::from(weights[0]) + 19.0 / f64::from(weights[1]);
-            prop_assert!(most - least <= bound + 1e-6, "{} over {}", most - least, bound);
-        }
-
-        #[test]
-        fn tags_stay_between_virtual_time_and_one_task_ahead(steps in fluctuation()) {
-            let mut order = FairOrder::default();
-            for (tenant, ready, cost) in steps {
-                order.set_ready(tenant, ready);
-                let earlier = order.virtual_time;
-                if let Some(first) = order.first() {
-                    order.serve(first, cost, 1);
-                }
-                prop_assert!(order.virtual_time >= earlier);
-                let range = order.virtual_time..=order.virtual_time + (19 << 32);
-                prop_assert!(order.tags.values().all(|tag| range.contains(tag)));
-                prop_assert_eq!(order.tags.len(), order.ready.len() + order.ahead.len());
-            }
-            (2..6).for_each(|tenant| order.set_ready(tenant, false));
-            prop_assert!(order.tags.is_empty() && order.first().is_none());
-        }
-    }
-
-    #[test]
-    fn a_tenant_that_comes_and_goes_does_not_lose_what_it_had_in_advance() {
-        let mut order = FairOrder::default();
-        order.set_ready(0, true);
-        let mut served = [0; 2];
-        for _ in 0..100 {
-            order.set_ready(1, true);
-            let first = order.first().unwrap();
-            order.serve(first, 1, 1);
-            served[first as usize] += 1;
-            order.set_ready(1, false);
-        }
-        assert_eq!(served, [50, 50]);
-    }
-
-    #[test]
-    fn weights_divide_the_service() {
-        let mut order = FairOrder::default();
-        let weights = [1, 4, 16];
-        (0..3).for_each(|tenant| order.set_ready(tenant, true));
-        let mut served = [0; 3];
-        for _ in 0..2_100 {
-            let first = order.first().unwrap();
-            order.serve(first, 1, weights[first as usize]);
-            served[first as usize] += 1;
-        }
-        assert_eq!(served, [100, 400, 1_600]);
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! Names as small numbers, so that millions of candidates hold four bytes instead of a name.
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use hashbrown::HashMap;
 
 /// Numbers for the names in use. Numbers of forgotten names are given again, the latest forgotten first.
 #[derive(Debug)]

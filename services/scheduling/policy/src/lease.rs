@@ -3,9 +3,10 @@
 //! The store decides whether a result counts (its token is checked in the same transaction); this table knows without
 //! asking which leases are about to end. Expired leases come out in the order of their ends, then of ids.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use tidemill_kernel::{Id, Timestamp};
 
 use crate::Error;

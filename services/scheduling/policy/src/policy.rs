@@ -1,40 +1,92 @@
 //! The policy: which waiting candidates run next.
 //!
-//! Three orders, one inside the other: between priorities `shares`, between tenants `fair`, within a tenant the
-//! oldest candidate of the kinds asked for. Each set of kinds asked for has its own (`pool`). Tenants at their cap are
-//! in no order, so skipping them costs nothing; a dispatch takes `O(pools * kinds * log tenants)`.
+//! Three orders, one inside the other: between priorities `shares`, between tenants `fair`, within a tenant the earliest
+//! deadline, then the oldest. Each profile of workers has its own (`pool`). Tenants that cannot run anything are in no
+//! order, so skipping them costs nothing; a dispatch takes `O(shapes + log tenants)`.
+//!
+//! Bound on waiting: with `n` tenants ready in a priority and `q` the cost of what a tenant has before a task of its own,
+//! a task of tenant `i` starts after at most `q + sum over j of (w_j/w_i * (q + c_i) + c_j)` of cost has been dispatched in
+//! its priority, and one in at most `D` dispatches of its pool goes to that priority (`shares`). While tasks arrive more
+//! slowly than the workers finish them, that bounds the time.
 
-mod forget;
+pub(crate) mod admission;
+mod change;
+mod dispatch;
+pub(crate) mod explain;
 pub(crate) mod inspect;
+mod intake;
+mod moments;
 pub(crate) mod refill;
+mod rules;
+mod standing;
+mod sweep;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use tidemill_kernel::{Id, Priority, TenantName};
+use hashbrown::{HashMap, HashSet};
+use slab::Slab;
+use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
 
-use crate::backlog::{Backlog, QueueNumber};
+use crate::bunch::{Bunch, KeySets};
 use crate::candidate::{Candidate, Enqueued, Kind};
 use crate::config::{PolicyConfig, TenantLimits};
 use crate::error::Error;
+use crate::gate::Gate;
 use crate::intern::Interner;
+use crate::limits::Scope;
+use crate::line::Line;
+use crate::meter::Meter;
+use crate::order_key::OrderKeys;
 use crate::pool::Pools;
-use crate::queue::{Offer, Queue};
+use crate::queue::Queue;
+use crate::shape::Shapes;
+use crate::tasks::{State, Task, Tasks};
 
 /// Decides in memory; the store is the truth. Tell it of a change after the change is committed.
 #[derive(Debug)]
 pub struct Policy {
     config: PolicyConfig,
     limits: HashMap<TenantName, TenantLimits>,
+    quotas: HashMap<TenantName, usize>,
     names: Interner<TenantName>,
     kinds: Interner<Kind>,
+    /// Keys, labels and zones.
+    words: Interner<std::sync::Arc<str>>,
+    /// Labels and zones that tasks require.
+    wanted: HashSet<u32>,
     /// By tenant number.
     tenants: Vec<Tenant>,
-    backlog: Backlog,
+    /// By kind number: the shape of its tasks that ask for nothing.
+    plain_shapes: Vec<Option<u32>>,
+    key_sets: KeySets,
+    shapes: Shapes,
+    queues: Slab<Queue>,
+    bunches: Slab<Bunch>,
+    lines: Slab<Line>,
+    /// Lines with keys or deadlines: bunch, key set, whether by deadline.
+    special_lines: HashMap<(u32, u32, bool), u32>,
+    order_keys: OrderKeys,
+    tasks: Tasks,
     pools: Pools,
-    /// Every candidate that waits or runs. Looked up only: no decision depends on its order.
-    places: HashMap<Id, Place>,
+    gates: Slab<Gate>,
+    rules: BTreeMap<Scope, u32>,
+    /// By key: its gate for all tenants together.
+    key_gates: HashMap<u32, u32>,
+    /// When gates are to be judged again.
+    timers: BTreeSet<(Timestamp, u32)>,
+    /// Waiting tasks by deadline.
+    deadlines: BTreeSet<(Timestamp, u32)>,
+    expired: Vec<Candidate>,
+    /// Queues that run low while the store has more, by lane.
+    low: BTreeSet<(u8, u32)>,
+    /// The latest moment that was told.
+    now: Timestamp,
     queued: usize,
-    /// Unused names are swept out when there are so many tenants or kinds.
+    /// Candidates left to the store, about.
+    beyond: usize,
+    /// Dispatches of all tenants.
+    meter: Meter,
+    /// Unused names and lines are swept out when there are so many.
     sweep_at: usize,
 }
 
@@ -44,6 +96,12 @@ struct Tenant {
     weight: u32,
     cap: Option<u32>,
     running: u32,
+    /// How many wait in memory.
+    queued: u32,
+    queues: Vec<u32>,
+    bunches: Vec<u32>,
+    /// Its dispatches.
+    meter: Meter,
 }
 
 impl Tenant {
@@ -52,41 +110,41 @@ impl Tenant {
     }
 }
 
-/// Where a candidate is.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    sequence: i64,
-    tenant: u32,
-    kind: u32,
-    cost: u32,
-    lane: u8,
-    running: bool,
-}
-
-impl Place {
-    fn queue(&self) -> QueueNumber {
-        (self.lane, self.tenant, self.kind)
-    }
-}
-
-/// No sweep below so many names.
-const SWEEP_MINIMUM: usize = 1024;
-
 impl Policy {
     /// A policy that knows nothing yet.
     pub fn new(config: PolicyConfig) -> Result<Self, Error> {
         config.validate()?;
         Ok(Self {
+            config,
             limits: HashMap::new(),
+            quotas: HashMap::new(),
             names: Interner::default(),
             kinds: Interner::default(),
+            words: Interner::default(),
+            wanted: HashSet::new(),
             tenants: Vec::new(),
-            backlog: Backlog::new(config.window),
+            plain_shapes: Vec::new(),
+            key_sets: KeySets::default(),
+            shapes: Shapes::default(),
+            queues: Slab::new(),
+            bunches: Slab::new(),
+            lines: Slab::new(),
+            special_lines: HashMap::new(),
+            order_keys: OrderKeys::default(),
+            tasks: Tasks::default(),
             pools: Pools::default(),
-            places: HashMap::new(),
+            gates: Slab::new(),
+            rules: BTreeMap::new(),
+            key_gates: HashMap::new(),
+            timers: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            expired: Vec::new(),
+            low: BTreeSet::new(),
+            now: Timestamp::default(),
             queued: 0,
-            sweep_at: SWEEP_MINIMUM,
-            config,
+            beyond: 0,
+            meter: Meter::default(),
+            sweep_at: sweep::MINIMUM,
         })
     }
 
@@ -99,197 +157,156 @@ impl Policy {
         }
         if let Some(number) = self.names.number(name) {
             self.apply_limits(number, limits);
+            self.refresh_tenant(number);
         }
     }
 
-    /// Takes in a candidate that may run now. One that is known changes nothing.
+    /// Takes in a candidate that may run now. One that is known changes nothing, unless it was postponed: then it waits
+    /// again.
     pub fn enqueue(&mut self, candidate: Candidate) -> Enqueued {
-        if self.places.contains_key(&candidate.id) {
-            return Enqueued::Known;
+        if let Some(slot) = self.tasks.find(candidate.id) {
+            if self.tasks[slot].state() != State::Postponed {
+                return Enqueued::Known;
+            }
+            return self.wait_again(slot);
         }
-        let place = self.place(&candidate, false);
-        self.offer(candidate.id, place)
+        self.sweep_if_due();
+        let lane = lane_of(candidate.priority);
+        let (tenant, kind) = self.numbers(&candidate.tenant, &candidate.kind);
+        let queue = self.queue_of(lane, tenant, kind);
+        if !self.admits(queue, candidate.sequence) {
+            return Enqueued::Deferred;
+        }
+        let Candidate { id, sequence, cost, traits, .. } = candidate;
+        let line = self.line_of(queue, traits.as_deref());
+        let slot = self.add(Task::new(id, sequence, cost, traits, line));
+        self.wait(slot);
+        self.trim(queue);
+        Enqueued::Queued
     }
 
     /// Takes in a task that runs already: after a restart, what the store says is leased.
     pub fn started(&mut self, candidate: &Candidate) {
         self.remove(candidate.id);
-        if !self.places.contains_key(&candidate.id) {
-            let place = self.place(candidate, true);
-            self.places.insert(candidate.id, place);
-            self.count_running(place.tenant, 1);
+        if self.tasks.find(candidate.id).is_none() {
+            let slot = self.take_in(candidate, State::Running);
+            self.count_start(slot);
         }
-    }
-
-    /// Picks at most `slots` candidates of these kinds, in the order in which they should run. They count as running.
-    pub fn take(&mut self, kinds: &[Kind], slots: usize) -> Vec<Candidate> {
-        let pool = self.pool(kinds);
-        // `take_one` ends the iteration when nobody is ready.
-        std::iter::from_fn(|| self.take_one(pool)).take(slots).collect()
     }
 
     /// A running task is over, whatever its end; so is one that the store would not lease. False if it was not
     /// running.
     pub fn finished(&mut self, id: Id) -> bool {
-        let Some(place) = self.places.get(&id).copied().filter(|place| place.running) else { return false };
-        self.places.remove(&id);
-        self.count_running(place.tenant, -1);
+        let Some(slot) = self.running_slot(id) else { return false };
+        self.count_end(slot);
+        self.forget(slot);
         true
     }
 
     /// A running task waits again (its lease was given back or has expired): at its old place, which is the front of
-    /// its queue. False if it was not running.
+    /// its line. False if it was not running.
     pub fn returned(&mut self, id: Id) -> bool {
-        let Some(place) = self.places.get(&id).copied().filter(|place| place.running) else { return false };
-        self.places.remove(&id);
-        self.count_running(place.tenant, -1);
-        self.offer(id, Place { running: false, ..place });
+        let Some(slot) = self.running_slot(id) else { return false };
+        self.count_end(slot);
+        self.wait_again(slot);
         true
     }
 
-    /// Takes a waiting candidate out (it was cancelled). False if it does not wait here.
+    /// A running task will be tried again later (enqueue it then): it does not count as running any more, but goes on
+    /// holding its order key, so that later ones of the key stay behind it. False if it was not running.
+    pub fn postponed(&mut self, id: Id) -> bool {
+        let Some(slot) = self.running_slot(id) else { return false };
+        self.count_end(slot);
+        self.tasks[slot].set_state(State::Postponed);
+        true
+    }
+
+    /// Takes in a task that is to be tried again later: after a restart, what the store says is delayed and has an order
+    /// key. One that is known changes nothing.
+    pub fn hold(&mut self, candidate: &Candidate) {
+        if self.tasks.find(candidate.id).is_none() {
+            self.take_in(candidate, State::Postponed);
+        }
+    }
+
+    /// Takes out a candidate that waits or is postponed (it was cancelled). False if it does not wait here.
     pub fn remove(&mut self, id: Id) -> bool {
-        let Some(place) = self.places.get(&id).copied().filter(|place| !place.running) else { return false };
-        self.places.remove(&id);
-        self.queued -= 1;
-        self.update(place.queue(), |queue| queue.remove(place.sequence, id))
-    }
-
-    fn take_one(&mut self, pool: usize) -> Option<Candidate> {
-        let pool = self.pools.get_mut(pool)?;
-        let (lane, number) = pool.next()?;
-        let (kind, id) = self.backlog.oldest(lane, number, &pool.kinds)?;
-        let place = self.places.get_mut(&id)?;
-        place.running = true;
-        let place = *place;
-        pool.orders[usize::from(lane)].serve(number, place.cost, self.tenants[number as usize].weight);
-        self.queued -= 1;
-        self.update(place.queue(), Queue::pop);
-        self.count_running(number, 1);
-        Some(Candidate {
-            id,
-            tenant: self.names.name(number)?.clone(),
-            kind: self.kinds.name(kind)?.clone(),
-            priority: Priority::ALL[usize::from(lane)],
-            sequence: place.sequence,
-            cost: place.cost,
-        })
-    }
-
-    /// The index of the pool for these kinds; a new one learns what waits.
-    fn pool(&mut self, kinds: &[Kind]) -> usize {
-        self.sweep();
-        let mut numbers: Vec<u32> = kinds.iter().map(|kind| self.kinds.intern(kind)).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let (index, is_new) = self.pools.index_of(&numbers, &self.config);
-        if is_new && let Some(pool) = self.pools.get_mut(index) {
-            let of_pool = self.backlog.iter().filter(|row| numbers.binary_search(&row.0.2).is_ok());
-            for ((lane, tenant, _), queue) in of_pool {
-                if queue.len() > 0 && self.tenants[tenant as usize].is_open() {
-                    pool.orders[usize::from(lane)].set_ready(tenant, true);
-                }
-            }
+        let Some(slot) = self.tasks.find(id) else { return false };
+        match self.tasks[slot].state() {
+            State::Running => return false,
+            State::Waiting | State::Hidden => self.unwait(slot),
+            State::Postponed => {}
         }
-        index
+        self.forget(slot);
+        true
     }
 
-    fn offer(&mut self, id: Id, place: Place) -> Enqueued {
-        let window = self.config.window;
-        let offer = self.update(place.queue(), |queue| queue.offer(place.sequence, id, window));
-        if let Offer::Displaced(other) = &offer {
-            self.places.remove(other);
-            self.queued -= 1;
-        }
-        if offer == Offer::Deferred {
-            return Enqueued::Deferred;
-        }
-        self.places.insert(id, place);
-        self.queued += 1;
-        Enqueued::Queued
+    fn running_slot(&self, id: Id) -> Option<u32> {
+        self.tasks.find(id).filter(|&slot| self.tasks[slot].state() == State::Running)
     }
 
-    /// Changes a queue and tells every pool of its kind.
-    fn update<R>(&mut self, number: QueueNumber, change: impl FnOnce(&mut Queue) -> R) -> R {
-        let answer = self.backlog.update(number, change);
-        let (lane, tenant, kind) = number;
-        let open = self.tenants[tenant as usize].is_open();
-        for pool in self.pools.iter_mut().filter(|pool| pool.kinds.binary_search(&kind).is_ok()) {
-            let ready = open && self.backlog.has_any(lane, tenant, &pool.kinds);
-            pool.orders[usize::from(lane)].set_ready(tenant, ready);
+    /// Puts a task that does not wait back in its queue, or leaves it to the store.
+    fn wait_again(&mut self, slot: u32) -> Enqueued {
+        let queue = self.line(self.tasks[slot].line()).queue;
+        if self.admits(queue, self.tasks[slot].sequence) {
+            self.wait(slot);
+            self.trim(queue);
+            return Enqueued::Queued;
         }
-        answer
+        self.forget(slot);
+        Enqueued::Deferred
     }
 
-    fn place(&mut self, candidate: &Candidate, running: bool) -> Place {
+    fn take_in(&mut self, candidate: &Candidate, state: State) -> u32 {
+        self.sweep_if_due();
+        let Candidate { id, sequence, cost, .. } = *candidate;
         let (tenant, kind) = self.numbers(&candidate.tenant, &candidate.kind);
-        let (lane, sequence, cost) = (lane_of(candidate.priority), candidate.sequence, candidate.cost);
-        Place { sequence, tenant, kind, cost, lane, running }
-    }
-
-    /// The numbers of a tenant and a kind. A tenant that is new here gets its limits.
-    fn numbers(&mut self, tenant: &TenantName, kind: &Kind) -> (u32, u32) {
-        if let (Some(tenant), Some(kind)) = (self.names.number(tenant), self.kinds.number(kind)) {
-            return (tenant, kind);
-        }
-        self.sweep();
-        let is_new = self.names.number(tenant).is_none();
-        let number = self.names.intern(tenant);
-        if is_new {
-            if self.tenants.len() <= number as usize {
-                self.tenants.push(Tenant::default());
-            }
-            self.apply_limits(number, self.limits.get(tenant).copied().unwrap_or_default());
-        }
-        (number, self.kinds.intern(kind))
+        let queue = self.queue_of(lane_of(candidate.priority), tenant, kind);
+        let line = self.line_of(queue, candidate.traits.as_deref());
+        let mut task = Task::new(id, sequence, cost, candidate.traits.clone(), line);
+        task.set_state(state);
+        let slot = self.add(task);
+        self.join_order(slot);
+        slot
     }
 
     fn apply_limits(&mut self, number: u32, limits: TenantLimits) {
         let tenant = &mut self.tenants[number as usize];
         tenant.weight = limits.weight.max(1);
         tenant.cap = limits.concurrency.or(self.config.default_concurrency);
-        self.tell_pools(number);
     }
 
-    fn count_running(&mut self, number: u32, change: i32) {
-        let tenant = &mut self.tenants[number as usize];
-        let was_open = tenant.is_open();
-        tenant.running = tenant.running.saturating_add_signed(change);
-        if tenant.is_open() != was_open {
-            self.tell_pools(number);
-        }
+    fn line(&self, number: u32) -> &Line {
+        &self.lines[number as usize]
     }
 
-    /// Tells every pool whether a tenant takes part.
-    fn tell_pools(&mut self, tenant: u32) {
-        let open = self.tenants[tenant as usize].is_open();
-        for pool in self.pools.iter_mut() {
-            for (lane, order) in (0_u8..).zip(&mut pool.orders) {
-                order.set_ready(tenant, open && self.backlog.has_any(lane, tenant, &pool.kinds));
-            }
-        }
+    fn line_mut(&mut self, number: u32) -> &mut Line {
+        &mut self.lines[number as usize]
     }
 
-    /// Forgets names that nothing refers to, when enough have come together to be worth the walk.
-    fn sweep(&mut self) {
-        if self.names.len().max(self.kinds.len()) < self.sweep_at {
-            return;
-        }
-        let (mut tenants, mut kinds) = (HashSet::new(), HashSet::new());
-        for place in self.places.values() {
-            tenants.insert(place.tenant);
-            kinds.insert(place.kind);
-        }
-        for ((_, tenant, kind), _) in self.backlog.iter() {
-            tenants.insert(tenant);
-            kinds.insert(kind);
-        }
-        kinds.extend(self.pools.iter().flat_map(|pool| &pool.kinds));
-        let is_remembered =
-            |number| self.pools.iter().any(|pool| pool.orders.iter().any(|order| order.knows(number)));
-        self.kinds.retain(|number| kinds.contains(&number));
-        self.names.retain(|number| tenants.contains(&number) || is_remembered(number));
-        self.sweep_at = SWEEP_MINIMUM.max(2 * self.names.len().max(self.kinds.len()));
+    /// The queue of a task.
+    fn queue_at(&self, slot: u32) -> u32 {
+        self.line(self.tasks[slot].line()).queue
+    }
+
+    /// The tenant of a line.
+    fn tenant_at(&self, line: u32) -> u32 {
+        self.queues[self.line(line).queue as usize].tenant
+    }
+
+    /// A task with the names that belong to it.
+    fn candidate(&self, slot: u32) -> Option<Candidate> {
+        let task = &self.tasks[slot];
+        let queue = &self.queues[self.queue_at(slot) as usize];
+        Some(Candidate {
+            id: task.id,
+            tenant: self.names.name(queue.tenant)?.clone(),
+            kind: self.kinds.name(queue.kind)?.clone(),
+            priority: Priority::ALL[usize::from(queue.lane)],
+            sequence: task.sequence,
+            cost: task.cost,
+            traits: task.traits.clone(),
+        })
     }
 }
 
@@ -299,6 +316,11 @@ fn lane_of(priority: Priority) -> u8 {
         Priority::Normal => 1,
         Priority::Background => 2,
     }
+}
+
+/// The number of a new entry of a slab. Four billion do not fit into memory.
+fn number<T>(slab: &mut Slab<T>, entry: T) -> u32 {
+    u32::try_from(slab.insert(entry)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::Shares;
 const WHOLE: u64 = 1_000_000;
 
 /// The credits of the priorities, most urgent first.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Credits {
     shares: [u64; 3],
     credits: [u64; 3],

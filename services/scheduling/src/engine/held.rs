@@ -86,12 +86,22 @@ impl Engine {
     /// Forgets a lease; none if the task is held under another one.
     pub(super) fn let_go(&mut self, task: Id, token: Id) -> Option<Held> {
         self.held.get(&task).filter(|held| held.token == token)?;
-        self.held.remove(&task)
+        self.drop_held(task)
+    }
+
+    /// Takes a lease out, and what it took of its worker.
+    fn drop_held(&mut self, task: Id) -> Option<Held> {
+        let held = self.held.remove(&task)?;
+        let session = held.session.and_then(|session| self.sessions.get_mut(&session));
+        if let (Some(session), Some(traits)) = (session, held.candidate.traits.as_deref()) {
+            session.view.free_memory = session.view.free_memory.saturating_add(traits.reserved_memory());
+        }
+        Some(held)
     }
 
     /// Gives a lease back: the task waits again at its old place, as if the attempt had not begun.
     pub(super) fn give_back(&mut self, task: Id) {
-        let Some(held) = self.held.remove(&task) else { return };
+        let Some(held) = self.drop_held(task) else { return };
         if held.recorded {
             self.records.give_back(task);
         }
@@ -147,7 +157,7 @@ impl Engine {
         self.forget_delayed(task);
         self.policy.remove(task);
         self.bodies.take(task);
-        if let Some(held) = self.held.remove(&task) {
+        if let Some(held) = self.drop_held(task) {
             self.policy.finished(task);
             Self::say_cancel(&held, effects);
         }

@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 
 use tidemill_kernel::{Id, Priority, Shard, Timestamp};
-use tidemill_policy::{Candidate, Enqueued, QueueKey, Refill};
+use tidemill_policy::{Candidate, Enqueued, Refill};
 use tidemill_proto::time::to_micros;
 use tidemill_proto::types::v1::Task;
 
-use super::{Effect, Engine, Epoch, Running, audit};
+use crate::convert;
+
+use super::{Effect, Engine, Epoch, Loaded, audit};
 
 /// How far a shard's log is known.
 #[derive(Debug, Default)]
@@ -57,18 +59,13 @@ impl Log {
 }
 
 impl Engine {
-    pub(super) fn on_loaded(
-        &mut self,
-        epoch: Epoch,
-        queues: &[QueueKey],
-        last_place: i64,
-        running: Vec<Running>,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn on_loaded(&mut self, loaded: Loaded, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Loaded { epoch, queues, last_place, running, settings } = loaded;
         if !self.begin_shard(epoch, last_place) {
             return;
         }
+        // Before anything can be handed out.
+        self.on_settings(epoch, settings, now);
         self.next_audit = now + audit::EVERY;
         self.take_over(running, now);
         let names: Vec<_> = queues
@@ -80,7 +77,7 @@ impl Engine {
         if !names.is_empty() {
             effects.push(Effect::LoadTenants(names));
         }
-        for queue in queues {
+        for queue in &queues {
             self.policy.mark_truncated(queue, 0);
         }
         self.say_shards(effects);
@@ -272,6 +269,7 @@ impl Engine {
             priority: Priority::from_number(task.priority)?,
             sequence: id.place(),
             cost: task.options.as_ref().map_or(1, |options| options.cost.max(1)),
+            traits: task.options.as_ref().and_then(convert::traits),
         };
         Some((candidate, Timestamp::from_micros(task.run_at.as_ref().map_or(0, to_micros))))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_kernel::{Id, Shard, Timestamp};
-use tidemill_policy::{Candidate, Kind};
+use tidemill_policy::{Candidate, Kind, Worker};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::time::{duration, from_micros, to_micros};
@@ -18,11 +18,15 @@ const TURN: u32 = 256;
 /// About how many bytes of payload one message to a worker has.
 const MESSAGE: usize = 2 << 20;
 
+/// For so many affinities a worker counts as warm.
+const WARM: usize = 16;
+
 /// One worker's stream.
 #[derive(Debug)]
 pub(crate) struct Session {
     worker: Arc<str>,
-    kinds: Vec<Kind>,
+    /// The worker as the policy sees it.
+    pub(super) view: Worker,
     credits: u32,
     /// How many requests that tell the store of ended attempts are under way: others gather in `ended`.
     pub(super) settling: u32,
@@ -42,9 +46,10 @@ impl Engine {
             effects.push(Effect::Say { session, message: Say::Drain(api::Drain {}) });
             return;
         }
-        let kinds = hello.kinds.iter().map(|kind| self.words.kind(kind)).collect();
+        let kinds: Vec<Kind> = hello.kinds.iter().map(|kind| self.words.kind(kind)).collect();
         let worker: Arc<str> = hello.worker.as_str().into();
-        let new = Session { worker, kinds, credits: 0, settling: 0, ended: VecDeque::new() };
+        let view = view(&hello, &kinds);
+        let new = Session { worker, view, credits: 0, settling: 0, ended: VecDeque::new() };
         self.sessions.insert(session, new);
         let welcome = api::Welcome {
             lease_duration: Some(duration(self.config.lease())),
@@ -81,7 +86,8 @@ impl Engine {
             for id in open {
                 let Some(session) = self.sessions.get_mut(&id) else { continue };
                 let slots = session.credits.min(TURN);
-                let picked = self.policy.take(&session.kinds, usize::try_from(slots).unwrap_or(1));
+                session.view.slots = usize::try_from(slots).unwrap_or(1);
+                let picked = self.policy.take(&session.view, now);
                 session.credits -= u32::try_from(picked.len()).unwrap_or(slots).min(session.credits);
                 any |= !picked.is_empty();
                 self.deal(id, picked, now, &mut leases, &mut careful, effects);
@@ -171,7 +177,20 @@ impl Engine {
             self.records.note(now, id, token);
             leases.entry(session).or_default().push(lease(task, token, until));
         }
+        self.burden(session, &held);
         self.held.insert(id, held);
+    }
+
+    /// Notes what a lease takes of its worker, and what the worker will be warm for.
+    fn burden(&mut self, session: SessionId, held: &Held) {
+        let session = self.sessions.get_mut(&session);
+        let (Some(session), Some(traits)) = (session, held.candidate.traits.as_deref()) else { return };
+        session.view.free_memory = session.view.free_memory.saturating_sub(traits.reserved_memory());
+        if let Some(affinity) = &traits.affinity {
+            session.view.recent.retain(|known| known != affinity);
+            session.view.recent.insert(0, affinity.clone());
+            session.view.recent.truncate(WARM);
+        }
     }
 
     /// Hands out what was read; what is not there any more is finished, and its credit is free again.
@@ -239,6 +258,16 @@ impl Engine {
         }
         over.into_iter().for_each(|task| self.give_back(task));
     }
+}
+
+/// A worker as it describes itself.
+fn view(hello: &api::Hello, kinds: &[Kind]) -> Worker {
+    let memory = if hello.memory_bytes == 0 { u64::MAX } else { hello.memory_bytes };
+    let label = |(name, value): (&String, &String)| Arc::from(format!("{name}={value}"));
+    let mut labels: Vec<Arc<str>> = hello.labels.iter().map(label).collect();
+    labels.sort();
+    let zone = Some(hello.zone.as_str()).filter(|zone| !zone.is_empty()).map(Arc::from);
+    Worker { memory, free_memory: memory, labels, zone, ..Worker::of_kinds(kinds, 0) }
 }
 
 /// The message of a lease.

@@ -9,7 +9,7 @@ use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::Outcome;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::storage::v1 as store;
-use tidemill_proto::time::{length, to_micros};
+use tidemill_proto::time::{from_micros, length, to_micros};
 use tidemill_proto::types::v1::{Completion, RetryPolicy, Task};
 
 use super::held::lease;
@@ -133,6 +133,26 @@ impl Engine {
         self.settle(None, endings, effects);
     }
 
+    /// Gives up what was not started by its deadline.
+    pub(super) fn drop_late(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut endings = Vec::new();
+        for late in self.policy.expired(now) {
+            self.bodies.take(late.id);
+            let attempt = store::Attempt {
+                task_id: late.id.to_string(),
+                number: 0,
+                worker: "scheduler".to_owned(),
+                started_at: Some(from_micros(now.as_micros())),
+                recorded: false,
+            };
+            let error =
+                "dropped: it was not started by its deadline; submit it again with a later one".to_owned();
+            let ending = Ending::Failed { error, retry_at: None };
+            endings.push(Ended { task: late.id, token: late.id, attempt, ending });
+        }
+        self.settle(None, endings, effects);
+    }
+
     /// Tells the store what of a worker's attempts has ended, unless enough is being told: what ends meanwhile goes
     /// together into the next request.
     fn settle_next(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
@@ -222,7 +242,13 @@ impl Engine {
             let accepted = accepted.get(index).copied().unwrap_or(false);
             outcomes.push(Outcome { task_id: ended.attempt.task_id, accepted, moved: false });
             let Some(held) = self.let_go(ended.task, ended.token) else { continue };
-            self.policy.finished(ended.task);
+            let again = accepted && matches!(ended.ending, Ending::Failed { retry_at: Some(_), .. });
+            if again {
+                // It goes on holding its order key.
+                self.policy.postponed(ended.task);
+            } else {
+                self.policy.finished(ended.task);
+            }
             if settlement.session.is_none() {
                 Self::say_cancel(&held, effects);
             }

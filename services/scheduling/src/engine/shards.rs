@@ -245,6 +245,7 @@ impl Engine {
         self.delayed.retain(|(_, place, _), _| Shard::of_place(*place) != shard);
         self.bodies.retain(|id| Shard::of_place(id.place()) != shard);
         self.beyond.remove(&shard);
+        self.lift(shard);
         self.say_shards(effects);
     }
 }

@@ -22,6 +22,7 @@ fn waiting(sequence: i64) -> Waiting {
         priority: Priority::Normal,
         sequence,
         cost: 1,
+        traits: None,
     };
     Waiting { candidate, run_at: START }
 }

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::{Performer, call};
 use crate::convert;
-use crate::engine::{Epoch, Event, Running, SessionId};
+use crate::engine::{Epoch, Event, Loaded, Running, SessionId};
 
 /// How many rows are read at once.
 const PAGE: usize = 1_000;
@@ -37,7 +37,19 @@ impl Performer {
         let found = call(self.deps.tasks.clone().list_queues(store::ListQueuesRequest { shard })).await?;
         let running = self.running(shard).await?;
         let queues = found.queues.iter().filter_map(convert::queue).collect();
-        Ok(Event::Loaded { epoch, queues, last_place: found.last_place, running })
+        let settings = self.settings_of(epoch).await?;
+        let loaded = Loaded { epoch, queues, last_place: found.last_place, running, settings };
+        Ok(Event::Loaded(Box::new(loaded)))
+    }
+
+    pub(super) async fn settings(&self, epoch: Epoch) -> Option<Event> {
+        let settings = self.settings_of(epoch).await.ok()?;
+        Some(Event::Settings { epoch, settings })
+    }
+
+    async fn settings_of(&self, epoch: Epoch) -> Result<Vec<store::Setting>, Status> {
+        let request = store::LoadSettingsRequest { shard: epoch.0.number().into(), ..Default::default() };
+        Ok(call(self.deps.settings.clone().load_settings(request)).await?.settings)
     }
 
     async fn running(&self, shard: u32) -> Result<Vec<Running>, Status> {

@@ -90,7 +90,7 @@ impl Mesh {
         part.background.into_iter().for_each(|background| shutdown.spawn_background(background));
         let handler: Arc<dyn Handler> = Arc::new(Obedient(Arc::clone(&runs)));
         let handlers = HashMap::from([("demo".to_owned(), handler)]);
-        let worker = Worker { name: "w".into(), config: WorkerConfig { slots: 4 }, handlers };
+        let worker = Worker { name: "w".into(), config: WorkerConfig::with_slots(4), handlers };
         let workers = WorkerServiceClient::new(wire.clone());
         shutdown.spawn(worker.run(workers.clone(), shutdown.soft()));
         let (queue, context) = (SchedulingServiceClient::new(wire), Context::for_tenant(tenant));

@@ -31,6 +31,7 @@ mod page;
 mod position;
 mod reader;
 mod replica;
+mod setting;
 mod task;
 mod tenant;
 mod writer;

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "content", include_str!("../migrations/0002_content.sql")),
     (3, "tasks", include_str!("../migrations/0003_tasks.sql")),
     (4, "queue", include_str!("../migrations/0004_queue.sql")),
+    (5, "settings", include_str!("../migrations/0005_settings.sql")),
 ];
 
 const APPLIED: &str = "

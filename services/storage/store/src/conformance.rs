@@ -23,6 +23,7 @@ pub mod queries;
 pub mod recording;
 pub mod results;
 pub mod searching;
+pub mod settings;
 pub mod settling;
 pub mod sources;
 pub mod steering;
@@ -136,6 +137,10 @@ macro_rules! conformance_suite {
             a_success_is_kept_as_long_as_it_says
             a_sweep_is_bounded
             a_revived_task_is_not_swept
+        ]);
+        $crate::conformance_suite!(@module $make, settings: [
+            a_setting_is_replaced_by_its_name
+            settings_are_read_by_shard
         ]);
         $crate::conformance_suite!(@module $make, steering: [
             only_unfinished_tasks_can_be_cancelled

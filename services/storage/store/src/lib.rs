@@ -24,6 +24,7 @@ pub mod memory;
 pub mod page;
 pub mod schema;
 pub mod search;
+pub mod setting;
 pub mod task;
 pub mod tenant;
 pub mod text;
@@ -37,6 +38,7 @@ pub use content::ContentStore;
 pub use error::{Error, Result};
 pub use freshness::{Freshness, Position};
 pub use memory::MemoryStore;
+pub use setting::SettingStore;
 pub use task::TaskStore;
 pub use tenant::TenantStore;
 
@@ -45,7 +47,7 @@ pub use tenant::TenantStore;
 /// Reads see everything that was acknowledged before they began. Those that show things to people (pages, searches,
 /// counts, documents) may see a little less through [`Store::reading`], where a store has copies that answer them.
 #[async_trait]
-pub trait Store: TenantStore + ContentStore + TaskStore {
+pub trait Store: TenantStore + ContentStore + TaskStore + SettingStore {
     /// The same store, whose pages, searches, counts and documents need to be no fresher than this.
     fn reading(self: Arc<Self>, freshness: Freshness) -> Arc<dyn Store>;
 

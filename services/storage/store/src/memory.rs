@@ -7,6 +7,7 @@ mod content;
 mod documents;
 mod names;
 mod results;
+mod settings;
 mod task;
 mod tenant;
 
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
 
 use crate::content::{Analysis, Document, Query, Source};
+use crate::setting::{Setting, SettingSort};
 use crate::task::{RecordedLease, ShardLease, Task, TaskState};
 use crate::tenant::{Key, Tenant};
 use crate::{Error, Freshness, Result, Store};
@@ -53,6 +55,7 @@ impl Store for MemoryStore {
 struct State {
     tenants: BTreeMap<TenantName, Content>,
     keys: HashMap<[u8; 32], Key>,
+    settings: BTreeMap<(TenantName, SettingSort, String), Setting>,
     /// By their place in the log.
     tasks: BTreeMap<i64, Row>,
     /// Whose they are, and until when they are remembered at least.

@@ -10,6 +10,7 @@ use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
+use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::SharedRng;
@@ -87,6 +88,7 @@ pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
     let tenants = TenantStoreServiceClient::new(needs.wire("storage"));
     let deps = tidemill_scheduling::Deps {
         tasks,
+        settings: SettingStoreServiceClient::new(needs.wire("storage")),
         tenants,
         peers: ground.schedulers.clone().map(|peers| peers as Arc<dyn tidemill_scheduling::Peers>),
         alone: ground.is_alone(),

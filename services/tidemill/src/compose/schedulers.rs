@@ -26,6 +26,18 @@ impl Schedulers {
     pub(super) fn new(config: RemoteConfig) -> Arc<Self> {
         Arc::new(Self { config, wires: Mutex::default() })
     }
+}
+
+#[async_trait]
+impl tidemill_scheduling::Peers for Schedulers {
+    async fn wake(&self, address: &str) {
+        let Some(wire) = tidemill_scheduling::Peers::wire(self, address) else { return };
+        let mut scheduler = WorkerServiceClient::new(wire);
+        let told = tokio::time::timeout(HINT, scheduler.wake(WakeRequest {})).await;
+        if !matches!(told, Ok(Ok(_))) {
+            debug!(address, "another scheduler was not told of its new tasks; it finds them by itself");
+        }
+    }
 
     fn wire(&self, address: &str) -> Option<Wire> {
         let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,17 +50,5 @@ impl Schedulers {
         }
         wires.insert(address.to_owned(), wire.clone());
         Some(wire)
-    }
-}
-
-#[async_trait]
-impl tidemill_scheduling::Peers for Schedulers {
-    async fn wake(&self, address: &str) {
-        let Some(wire) = self.wire(address) else { return };
-        let mut scheduler = WorkerServiceClient::new(wire);
-        let told = tokio::time::timeout(HINT, scheduler.wake(WakeRequest {})).await;
-        if !matches!(told, Ok(Ok(_))) {
-            debug!(address, "another scheduler was not told of its new tasks; it finds them by itself");
-        }
     }
 }

@@ -2,10 +2,11 @@
 
 mod fairness;
 mod history;
+mod limits;
 mod refills;
 
 use super::*;
-use crate::QueueKey;
+use crate::{QueueKey, Worker};
 
 fn tenant(number: usize) -> TenantName {
     format!("t{number}").parse().unwrap()
@@ -22,7 +23,7 @@ fn id(sequence: i64) -> Id {
 /// A candidate whose id is its sequence.
 fn candidate(sequence: i64, tenant_number: usize, priority: Priority, kind_number: usize) -> Candidate {
     let (tenant, kind) = (tenant(tenant_number), kind(kind_number));
-    Candidate { id: id(sequence), tenant, kind, priority, sequence, cost: 1 }
+    Candidate { id: id(sequence), tenant, kind, priority, sequence, cost: 1, traits: None }
 }
 
 fn normal(sequence: i64, tenant_number: usize) -> Candidate {
@@ -39,6 +40,10 @@ fn policy() -> Policy {
     Policy::new(PolicyConfig::default()).unwrap()
 }
 
+fn take(policy: &mut Policy, kinds: &[Kind], slots: usize) -> Vec<Candidate> {
+    policy.take(&Worker::of_kinds(kinds, slots), Timestamp::default())
+}
+
 fn sequences(picked: &[Candidate]) -> Vec<i64> {
     picked.iter().map(|candidate| candidate.sequence).collect()
 }
@@ -50,7 +55,7 @@ fn priorities_get_their_shares_and_the_rest_goes_to_the_most_urgent() {
         let priority = Priority::ALL[sequence as usize % 3];
         policy.enqueue(candidate(sequence, 0, priority, 0));
     }
-    let picked = policy.take(&[kind(0)], 1_000);
+    let picked = take(&mut policy, &[kind(0)], 1_000);
     let count = |priority| picked.iter().filter(|candidate| candidate.priority == priority).count();
     // When two are due at once, the less urgent one comes a dispatch later: here after the thousandth.
     assert_eq!(Priority::ALL.map(count), [751, 200, 49]);
@@ -64,22 +69,22 @@ fn a_tenant_at_its_cap_is_passed_over_and_comes_back() {
         policy.enqueue(normal(sequence, 0));
         policy.enqueue(normal(100 + sequence, 1));
     }
-    let picked = policy.take(&[kind(0)], 6);
+    let picked = take(&mut policy, &[kind(0)], 6);
     assert_eq!(sequences(&picked), [0, 100, 1, 101, 102, 103]);
     assert!(policy.finished(id(0)));
-    assert_eq!(sequences(&policy.take(&[kind(0)], 1)), [2]);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 1)), [2]);
     policy.set_tenant(&tenant(0), TenantLimits { weight: 1_000, concurrency: Some(0) });
     policy.finished(id(1));
-    assert_eq!(sequences(&policy.take(&[kind(0)], 1)), [104]);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 1)), [104]);
 }
 
 #[test]
 fn a_task_that_comes_back_goes_first() {
     let mut policy = policy();
     enqueue_all(&mut policy, 0..4, 0);
-    assert_eq!(sequences(&policy.take(&[kind(0)], 2)), [0, 1]);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 2)), [0, 1]);
     assert!(policy.returned(id(1)) && !policy.returned(id(1)) && !policy.returned(id(3)));
-    assert_eq!(sequences(&policy.take(&[kind(0)], 2)), [1, 2]);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 2)), [1, 2]);
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn a_tenants_kinds_are_served_oldest_first() {
     for (sequence, kind_number) in [(1, 1), (2, 0), (3, 0), (4, 2), (5, 1)] {
         policy.enqueue(candidate(sequence, 0, Priority::Normal, kind_number));
     }
-    assert_eq!(sequences(&policy.take(&[kind(0), kind(1)], 9)), [1, 2, 3, 5]);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0), kind(1)], 9)), [1, 2, 3, 5]);
 }
 
 #[test]
@@ -96,7 +101,7 @@ fn what_is_known_is_not_taken_in_again() {
     let mut policy = policy();
     assert_eq!(policy.enqueue(normal(1, 0)), Enqueued::Queued);
     assert_eq!(policy.enqueue(normal(1, 0)), Enqueued::Known);
-    policy.take(&[kind(0)], 1);
+    take(&mut policy, &[kind(0)], 1);
     assert_eq!(policy.enqueue(normal(1, 0)), Enqueued::Known);
     assert!(!policy.remove(id(1)), "it runs, so it does not wait");
     assert!(policy.finished(id(1)) && !policy.finished(id(1)));
@@ -128,10 +133,10 @@ fn names_that_are_not_in_use_are_forgotten() {
     policy.enqueue(normal(1, 0));
     for number in 0..6_000 {
         policy.enqueue(candidate(2, 1 + number, Priority::Interactive, 1 + number % 5_000));
-        assert_eq!(policy.take(&[kind(1 + number % 5_000)], 1).len(), 1);
+        assert_eq!(take(&mut policy, &[kind(1 + number % 5_000)], 1).len(), 1);
         assert!(policy.finished(id(2)));
     }
-    assert!(policy.names.len() <= 2 * SWEEP_MINIMUM, "{}", policy.names.len());
-    assert!(policy.kinds.len() <= 2 * SWEEP_MINIMUM, "{}", policy.kinds.len());
-    assert_eq!(sequences(&policy.take(&[kind(0)], 1)), [1]);
+    assert!(policy.names.len() <= 2 * sweep::MINIMUM, "{}", policy.names.len());
+    assert!(policy.kinds.len() <= 2 * sweep::MINIMUM, "{}", policy.kinds.len());
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 1)), [1]);
 }

@@ -40,7 +40,7 @@ proptest! {
         let mut drifts = [(0_f64, 0_f64); 3];
         for (pool, slots, guest, guest_kind, cost) in rounds {
             submit(&mut policy, guest, guest_kind, cost);
-            for pick in policy.take(&names(pool), slots) {
+            for pick in take(&mut policy, &names(pool), slots) {
                 let number = (0..4).find(|&number| tenant(number) == pick.tenant).unwrap();
                 served[pool][number] += f64::from(pick.cost) / f64::from(weights[number]);
                 // What was taken from the two is put back at the end of the queue.
@@ -70,8 +70,8 @@ fn a_busy_pool_does_not_bend_the_weights_of_a_quiet_one() {
     }
     let mut of_quiet_pool = Vec::new();
     for _ in 0..100 {
-        policy.take(&names(1), 10);
-        of_quiet_pool.extend(policy.take(&names(0), 1));
+        take(&mut policy, &names(1), 10);
+        of_quiet_pool.extend(take(&mut policy, &names(0), 1));
     }
     let second = of_quiet_pool.iter().filter(|pick| pick.tenant == tenant(1)).count();
     assert_eq!((of_quiet_pool.len(), second), (100, 80));
@@ -84,7 +84,7 @@ fn many_kinds_bring_no_advantage() {
         policy.enqueue(candidate(sequence, 0, Priority::Normal, sequence as usize % 2));
         policy.enqueue(candidate(10_000 + sequence, 1, Priority::Normal, 0));
     }
-    let picked = policy.take(&names(2), 500);
+    let picked = take(&mut policy, &names(2), 500);
     assert_eq!(picked.iter().filter(|pick| pick.tenant == tenant(0)).count(), 250);
 }
 
@@ -92,9 +92,9 @@ fn many_kinds_bring_no_advantage() {
 fn a_newcomer_waits_for_nobodys_past() {
     let mut policy = policy();
     enqueue_all(&mut policy, 0..1_000, 0);
-    policy.take(&names(0), 500);
+    take(&mut policy, &names(0), 500);
     enqueue_all(&mut policy, 5_000..5_100, 1);
-    let picked = policy.take(&names(0), 20);
+    let picked = take(&mut policy, &names(0), 20);
     assert_eq!(picked.iter().filter(|pick| pick.tenant == tenant(1)).count(), 10);
 }
 
@@ -105,5 +105,5 @@ fn background_work_waits_at_most_23_dispatches_under_any_load() {
     for sequence in 2..200 {
         policy.enqueue(candidate(sequence, 1, Priority::ALL[sequence as usize % 2], 0));
     }
-    assert!(sequences(&policy.take(&[kind(0)], 23)).contains(&1));
+    assert!(sequences(&take(&mut policy, &[kind(0)], 23)).contains(&1));
 }

@@ -88,7 +88,7 @@ impl World {
 
     fn take(&mut self, kinds: &[usize], slots: usize) {
         let names: Vec<Kind> = kinds.iter().map(|&number| kind(number)).collect();
-        let picked = self.policy.take(&names, slots);
+        let picked = take(&mut self.policy, &names, slots);
         for pick in &picked {
             assert!(self.may_run(pick, &names), "at its cap or not asked for: {pick:?}");
             let first = self.waiting.values().find(|other| other.queue() == pick.queue());

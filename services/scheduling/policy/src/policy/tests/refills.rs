@@ -95,7 +95,7 @@ impl World {
             Step::Restart => self.restart(),
         }
         for (key, depth) in self.policy.depths() {
-            assert!(depth <= WINDOW, "{key:?} holds {depth}");
+            assert!(depth <= 2 * WINDOW, "{key:?} holds {depth}");
         }
     }
 
@@ -132,7 +132,7 @@ impl World {
     }
 
     fn take(&mut self, slots: usize) -> usize {
-        let picked = self.policy.take(&[kind(0), kind(1)], slots);
+        let picked = take(&mut self.policy, &[kind(0), kind(1)], slots);
         for pick in &picked {
             let mut waiting = self.store.values().filter(|row| !row.1 && row.0.queue() == pick.queue());
             let first = waiting.next().map(|row| row.0.sequence);
@@ -157,7 +157,7 @@ impl World {
 }
 
 fn fresh() -> Policy {
-    Policy::new(PolicyConfig { window: WINDOW, ..PolicyConfig::default() }).unwrap()
+    Policy::new(PolicyConfig { window: WINDOW, blocked_window: WINDOW, ..PolicyConfig::default() }).unwrap()
 }
 
 proptest! {
@@ -193,33 +193,34 @@ fn a_queue_that_runs_low_asks_once_from_where_the_window_ends() {
     let answers: Vec<_> = (1..=5).map(|sequence| policy.enqueue(normal(sequence, 0))).collect();
     assert_eq!(answers[2..], [Enqueued::Queued, Enqueued::Deferred, Enqueued::Deferred]);
     assert_eq!(policy.next_refill(), None, "the window is full");
-    policy.take(&[kind(0)], 2);
+    take(&mut policy, &[kind(0)], 2);
     let refill = policy.next_refill().unwrap();
     assert_eq!((refill.after, refill.room), (3, 2));
     assert_eq!(policy.next_refill(), None, "it is under way");
     policy.refill_failed(&refill);
     let refill = policy.next_refill().unwrap();
     policy.refilled(&refill, vec![normal(4, 0), normal(5, 0)], 5, false);
-    assert_eq!(sequences(&policy.take(&[kind(0)], 9)), [3, 4, 5]);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 9)), [3, 4, 5]);
     assert_eq!((policy.next_refill(), policy.is_empty()), (None, true));
 }
 
 #[test]
 fn a_page_that_no_longer_joins_on_is_dropped_and_read_again() {
     let mut policy = fresh();
-    for sequence in 1..=6 {
+    for sequence in 1..=7 {
         policy.started(&normal(sequence, 0));
     }
-    policy.mark_truncated(&normal(6, 0).queue(), 6);
+    policy.mark_truncated(&normal(7, 0).queue(), 7);
     let refill = policy.next_refill().unwrap();
-    // Four come back while the page is read: the window ends at the third now.
-    for sequence in 1..=4 {
+    // Seven come back while the page is read, more than twice the window: it ends at the third now.
+    for sequence in 1..=7 {
         assert!(policy.returned(id(sequence)));
     }
-    policy.refilled(&refill, vec![normal(7, 0)], 7, false);
-    assert_eq!(sequences(&policy.take(&[kind(0)], 9)), [1, 2, 3]);
+    policy.refilled(&refill, vec![normal(8, 0)], 8, false);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 9)), [1, 2, 3]);
     let refill = policy.next_refill().unwrap();
-    assert_eq!(refill.after, 3, "the fourth was left to the store");
-    policy.refilled(&refill, vec![normal(4, 0), normal(7, 0)], 7, false);
-    assert_eq!(sequences(&policy.take(&[kind(0)], 9)), [4, 7]);
+    assert_eq!(refill.after, 3, "the others were left to the store");
+    let page = [4, 5, 6, 7, 8].map(|sequence| normal(sequence, 0)).to_vec();
+    policy.refilled(&refill, page, 8, false);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 9)), [4, 5, 6, 7, 8]);
 }
