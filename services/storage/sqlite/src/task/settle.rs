@@ -107,7 +107,7 @@ fn settle(calls: &[SettleTasks], step: &mut Step<'_>) -> Result<Vec<Settled>> {
             settled[call].accepted[index] = true;
             let place = id.place();
             let from = if is_recorded { TaskState::Running } else { TaskState::Waiting };
-            let row = Row { place, queue, keep, from, call, now: calls[call].now };
+            let row = Row { place, queue, keep, from, call, index, now: calls[call].now };
             ended.add(&row, end);
         }
     }
@@ -153,6 +153,7 @@ struct Row {
     keep: Option<i64>,
     from: TaskState,
     call: usize,
+    index: usize,
     now: Timestamp,
 }
 
@@ -163,14 +164,15 @@ struct Ended<'a> {
     kept: Vec<Ending<'a>>,
     gone: Vec<i64>,
     again: Vec<(i64, &'a Failure, Timestamp)>,
-    /// Completions with an analysis or follow-ups, each with the number of its call and the task's queue.
-    followed: Vec<(usize, i64, &'a Completion, Timestamp)>,
+    /// Completions with an analysis or follow-ups, each with the number of its call, its own number there, and the task's
+    /// queue.
+    followed: Vec<(usize, usize, i64, &'a Completion, Timestamp)>,
     changes: Changes,
 }
 
 impl<'a> Ended<'a> {
     fn add(&mut self, row: &Row, end: End<'a>) {
-        let Row { place, queue, keep, from, call, now } = *row;
+        let Row { place, queue, keep, from, call, index, now } = *row;
         let (state, error, result) = match end {
             End::Completion(done) => (TaskState::Succeeded, None, done.result.as_str()),
             End::Failure(failed) => match failed.retry_at {
@@ -189,11 +191,11 @@ impl<'a> Ended<'a> {
         if let End::Completion(done) = end
             && (done.analysis.is_some() || !done.follow_ups.is_empty())
         {
-            self.followed.push((call, queue, done, now));
+            self.followed.push((call, index, queue, done, now));
         }
     }
 
-    fn save(self, settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
+    fn save(mut self, settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
         history::keep(&self.kept, step)?;
         if !self.gone.is_empty() {
             history::remove(self.gone.into_iter(), step)?;
@@ -202,6 +204,8 @@ impl<'a> Ended<'a> {
             wait_again(&self.again, step)?;
         }
         self.changes.save(step)?;
+        // In the order given: the places of follow-ups tell it.
+        self.followed.sort_unstable_by_key(|(call, index, ..)| (*call, *index));
         follow(&self.followed, settled, step)
     }
 }
@@ -220,12 +224,12 @@ fn wait_again(rows: &[(i64, &Failure, Timestamp)], step: &Step<'_>) -> Result<()
 
 /// Stores what completions made, in the order of the calls.
 fn follow(
-    completions: &[(usize, i64, &Completion, Timestamp)],
+    completions: &[(usize, usize, i64, &Completion, Timestamp)],
     settled: &mut [Settled],
     step: &mut Step<'_>,
 ) -> Result<()> {
     let (mut analyses, mut tasks) = (Vec::new(), Vec::new());
-    for (call, queue, done, now) in completions {
+    for (call, _, queue, done, now) in completions {
         let (tenant, now) = (step.tenant_of_queue(*queue)?, *now);
         if let Some((query, document, analysis)) = &done.analysis {
             let (query, document): (Id, Id) = (*query, *document);
