@@ -59,6 +59,14 @@ pub(crate) struct NewRow<'a> {
     pub(crate) now: Timestamp,
 }
 
+impl NewRow<'_> {
+    /// Whether both are of the same queue.
+    fn is_beside(&self, other: &Self) -> bool {
+        (self.tenant, self.task.priority) == (other.tenant, other.task.priority)
+            && self.task.kind == other.task.kind
+    }
+}
+
 /// A task that is new, with its place.
 struct Placed<'a> {
     id: Id,
@@ -66,31 +74,34 @@ struct Placed<'a> {
     task: &'a NewTask,
 }
 
-/// Inserts tasks in their order; what became of each.
+/// Inserts tasks, each tenant's in their order; what became of each.
 pub(crate) fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Result<Vec<AppendedTask>> {
-    let mut appended = Vec::with_capacity(rows.len());
-    let mut placed = Vec::with_capacity(rows.len());
-    let mut changes = Changes::default();
-    let mut last: Option<(NewRow<'_>, Shard, i64)> = None;
-    for row in rows {
-        let same = last.filter(|(last, ..)| {
-            (last.tenant, last.task.priority) == (row.tenant, row.task.priority)
-                && last.task.kind == row.task.kind
-        });
-        let (shard, queue) = match same {
+    let mut places = Vec::with_capacity(rows.len());
+    let mut last: Option<(&NewRow<'_>, Shard, i64)> = None;
+    for (index, row) in rows.iter().enumerate() {
+        let (shard, queue) = match last.filter(|(last, ..)| row.is_beside(last)) {
             Some((_, shard, queue)) => (shard, queue),
             None => step.queue(row.tenant, row.task.priority, &row.task.kind)?,
         };
-        last = Some((*row, shard, queue));
+        last = Some((row, shard, queue));
+        places.push((shard, row.tenant, index, queue));
+    }
+    // Neighbours in the table and its index are inserted together.
+    places.sort_unstable();
+    let mut appended =
+        vec![AppendedTask { id: Id::placed(Timestamp::default(), 0), duplicate: true }; rows.len()];
+    let mut placed = Vec::with_capacity(rows.len());
+    let mut changes = Changes::default();
+    for (shard, _, index, queue) in places {
+        let row = &rows[index];
         let id = Id::placed(row.now, step.memo.tasks.next_place(shard));
-        if let Some(taken) = take_key(row, id, step)? {
-            appended.push(AppendedTask { id: taken, duplicate: true });
-            continue;
+        let taken = take_key(row, id, step)?;
+        appended[index] = AppendedTask { id: taken.unwrap_or(id), duplicate: taken.is_some() };
+        if taken.is_none() {
+            step.memo.tasks.take_place(shard);
+            changes.add(queue, TaskState::Waiting, 1);
+            placed.push(Placed { id, queue, task: row.task });
         }
-        step.memo.tasks.take_place(shard);
-        changes.add(queue, TaskState::Waiting, 1);
-        appended.push(AppendedTask { id, duplicate: false });
-        placed.push(Placed { id, queue, task: row.task });
     }
     store(&placed, step)?;
     step.save_places()?;
@@ -119,7 +130,8 @@ fn take_key(row: &NewRow<'_>, id: Id, step: &Step<'_>) -> Result<Option<Id>> {
     Ok(taken.map(|(created_at, place)| Id::placed(Timestamp::from_micros(created_at), place)))
 }
 
-/// How many rows one statement inserts: a sixth cheaper than one by one; more make no difference.
+/// How many rows one statement inserts: a sixth cheaper than one by one; more make no difference. `OR FAIL`, because
+/// SQLite need not be able to undo half a statement: a step that fails is undone as a whole.
 const MANY: usize = 16;
 /// How many parameters a row has.
 const PARAMETERS: usize = 11;
@@ -127,7 +139,7 @@ const PARAMETERS: usize = 11;
 macro_rules! into_queue {
     ($($values:expr),+) => {
         concat!(
-            "INSERT INTO queue (place, queue, created_at, run_at, key_until, max_attempts, attempt, keep, started_at,
+            "INSERT OR FAIL INTO queue (place, queue, created_at, run_at, key_until, max_attempts, attempt, keep, started_at,
                                 key, trace_parent, worker, error, progress, checkpoint, options, payload) VALUES ",
             $($values),+
         )

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use rusqlite::types::ToSqlOutput;
+use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{CachedStatement, Row, params};
 use tidemill_kernel::Timestamp;
-use tidemill_store::Result;
 use tidemill_store::task::{Attempt, TaskState};
+use tidemill_store::{Error, Result};
 
 use super::row::places;
 use crate::error::failed;
@@ -36,6 +36,31 @@ macro_rules! columns {
 
 /// How many those are.
 const COLUMNS: usize = 17;
+/// How many parameters a row of the history has.
+const PARAMETERS: usize = 21;
+/// How many rows one statement inserts.
+const MANY: usize = 8;
+
+macro_rules! into_history {
+    ($($rows:expr),+) => {
+        concat!("INSERT OR FAIL INTO history (", columns!(), ", state, finished_at, until, result) VALUES ", $($rows),+)
+    };
+}
+
+macro_rules! row {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+
+macro_rules! four {
+    () => {
+        concat!(row!(), ", ", row!(), ", ", row!(), ", ", row!())
+    };
+}
+
+const INSERT: &str = into_history!(row!());
+const INSERT_MANY: &str = into_history!(four!(), ", ", four!());
 
 /// Copies tasks, which are in the queue, to the history, by rising places.
 pub(super) fn keep(endings: &[Ending<'_>], step: &Step<'_>) -> Result<()> {
@@ -47,46 +72,70 @@ pub(super) fn keep(endings: &[Ending<'_>], step: &Step<'_>) -> Result<()> {
         columns!(),
         " FROM rarray(?1) e CROSS JOIN queue q ON q.place = e.value"
     ))?;
-    let mut insert = step.prepare(concat!(
-        "INSERT INTO history (",
-        columns!(),
-        ", state, finished_at, until, result)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
-    ))?;
     let mut rows = read.query([places(endings.iter().map(|ending| ending.place))]).map_err(failed)?;
-    for ending in endings {
-        // Each is there: whoever ends a task has seen it.
-        let Some(row) = rows.next().map_err(failed)? else { break };
-        bind(&mut insert, row, ending).and_then(|()| insert.raw_execute()).map_err(failed)?;
+    let (many, rest) = endings.split_at(endings.len() - endings.len() % MANY);
+    for (sql, endings, each) in [(INSERT_MANY, many, MANY), (INSERT, rest, 1)] {
+        let mut insert = step.prepare(sql)?;
+        for endings in endings.chunks(each) {
+            for (number, ending) in endings.iter().enumerate() {
+                let row = rows.next().map_err(failed)?;
+                let row = row.ok_or_else(|| Error::Internal("a task that ends is gone".to_owned()))?;
+                bind(&mut insert, number * PARAMETERS, row, ending).map_err(failed)?;
+            }
+            insert.raw_execute().map_err(failed)?;
+        }
     }
     Ok(())
 }
 
-fn bind(insert: &mut CachedStatement<'_>, row: &Row<'_>, ending: &Ending<'_>) -> rusqlite::Result<()> {
+fn bind(
+    insert: &mut CachedStatement<'_>,
+    before: usize,
+    row: &Row<'_>,
+    ending: &Ending<'_>,
+) -> rusqlite::Result<()> {
+    let mut bind = |column: usize, value: ToSqlOutput<'_>| insert.raw_bind_parameter(before + column, value);
+    let attempt = ending.attempt;
     for column in 0..COLUMNS {
-        insert.raw_bind_parameter(column + 1, ToSqlOutput::Borrowed(row.get_ref(column)?))?;
-    }
-    if let Some(Attempt { number, started_at, worker, .. }) = ending.attempt {
-        insert.raw_bind_parameter(7, number)?;
-        insert.raw_bind_parameter(9, started_at.as_micros())?;
-        insert.raw_bind_parameter(12, worker)?;
-    }
-    if let Some(error) = ending.error {
-        insert.raw_bind_parameter(13, error)?;
+        let there = row.get_ref(column)?;
+        let value = match (column, attempt, ending.error) {
+            (6, Some(attempt), _) => attempt.number.into(),
+            (8, Some(attempt), _) => attempt.started_at.as_micros().into(),
+            (11, Some(attempt), _) => attempt.worker.as_str().into(),
+            (12, _, Some(error)) => error.into(),
+            _ => ToSqlOutput::Borrowed(there),
+        };
+        bind(column + 1, value)?;
     }
     let keep: Option<i64> = row.get(7)?;
     let keep = keep.filter(|_| ending.state == TaskState::Succeeded);
     let at = ending.at.as_micros();
-    insert.raw_bind_parameter(18, ending.state.number())?;
-    insert.raw_bind_parameter(19, at)?;
-    insert.raw_bind_parameter(20, keep.map(|keep| at.saturating_add(keep)))?;
-    insert.raw_bind_parameter(21, ending.result)
+    bind(18, ending.state.number().into())?;
+    bind(19, at.into())?;
+    let until = keep.map_or(Value::Null, |keep| Value::Integer(at.saturating_add(keep)));
+    bind(20, ToSqlOutput::Owned(until))?;
+    bind(21, ending.result.into())
 }
 
-/// Takes tasks out of the queue.
-pub(super) fn remove(tasks: impl Iterator<Item = i64>, step: &Step<'_>) -> Result<()> {
-    let mut remove = step.prepare("DELETE FROM queue WHERE place IN (SELECT value FROM rarray(?1))")?;
-    remove.execute([places(tasks)]).map_err(failed)?;
+/// How many neighbours are worth a statement of their own.
+const NEIGHBOURS: usize = 8;
+
+/// Takes tasks, by rising places, out of the queue.
+pub(super) fn remove(tasks: &[i64], step: &Step<'_>) -> Result<()> {
+    let mut single = Vec::new();
+    for run in tasks.chunk_by(|one, other| one + 1 == *other) {
+        match run {
+            [first, .., last] if run.len() >= NEIGHBOURS => {
+                let mut range = step.prepare("DELETE FROM queue WHERE place BETWEEN ?1 AND ?2")?;
+                range.execute([first, last]).map_err(failed)?;
+            }
+            few => single.extend(few),
+        }
+    }
+    if !single.is_empty() {
+        let mut remove = step.prepare("DELETE FROM queue WHERE place IN (SELECT value FROM rarray(?1))")?;
+        remove.execute([places(single.into_iter())]).map_err(failed)?;
+    }
     Ok(())
 }
 

@@ -21,8 +21,8 @@ const REMEMBERED: usize = 50_000;
 /// What the writer remembers of the queue's log. It alone writes, so what was true at the last commit is still true.
 #[derive(Debug, Default)]
 pub(crate) struct TaskMemo {
-    /// Numbers, by tenant and priority, then kind.
-    queues: HashMap<(i64, i32), HashMap<String, i64>>,
+    /// Shards and numbers, by tenant and priority, then kind.
+    queues: HashMap<(i64, i32), HashMap<String, (Shard, i64)>>,
     remembered: usize,
     shards: [ShardMemo; SHARDS as usize],
 }
@@ -73,11 +73,11 @@ impl TaskMemo {
 impl Step<'_> {
     /// The shard and number of a queue, which is made where needed.
     pub(super) fn queue(&mut self, tenant: i64, priority: Priority, kind: &str) -> Result<(Shard, i64)> {
-        let shard = Shard::of_tenant(&self.tenant_name(tenant)?);
         let key = (tenant, priority.number());
-        if let Some(number) = self.memo.tasks.queues.get(&key).and_then(|kinds| kinds.get(kind)) {
-            return Ok((shard, *number));
+        if let Some(known) = self.memo.tasks.queues.get(&key).and_then(|kinds| kinds.get(kind)) {
+            return Ok(*known);
         }
+        let shard = Shard::of_tenant(&self.tenant_name(tenant)?);
         let mut find =
             self.prepare("SELECT id FROM task_queues WHERE tenant_id = ?1 AND priority = ?2 AND kind = ?3")?;
         let found = find.query_row(params![tenant, key.1, kind], |row| row.get(0)).optional();
@@ -95,7 +95,7 @@ impl Step<'_> {
             memo.queues.clear();
             memo.remembered = 0;
         }
-        memo.queues.entry(key).or_default().insert(kind.to_owned(), number);
+        memo.queues.entry(key).or_default().insert(kind.to_owned(), (shard, number));
         memo.remembered += 1;
         Ok((shard, number))
     }

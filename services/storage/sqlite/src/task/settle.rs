@@ -1,6 +1,7 @@
 //! Attempts ended: completions with their analyses and follow-up tasks, and failures.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::slice;
 
 use rusqlite::params;
 use tidemill_kernel::{Id, Timestamp};
@@ -38,6 +39,10 @@ impl SettleTasks {
         Self { fence, completions, failures, now }
     }
 
+    fn count(&self) -> usize {
+        self.completions.len() + self.failures.len()
+    }
+
     fn ends(&self) -> impl Iterator<Item = End<'_>> {
         self.completions.iter().map(End::Completion).chain(self.failures.iter().map(End::Failure))
     }
@@ -54,21 +59,14 @@ impl Write for SettleTasks {
             + self.failures.len() * 200
     }
 
-    /// As many calls together as name no task twice: one that does may speak of the next attempt.
+    /// Together, unless two of the calls name the same task: the second may speak of the next attempt.
     fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Settled>> {
-        let mut settled = Vec::with_capacity(calls.len());
-        while settled.len() < calls.len() {
-            let rest = &calls[settled.len()..];
-            let mut named = HashSet::new();
-            let together = rest.iter().take_while(|call| {
-                let tasks: Vec<Id> = call.ends().map(|end| end.attempt().task).collect();
-                let is_new = tasks.iter().all(|task| !named.contains(task));
-                named.extend(tasks);
-                is_new
-            });
-            settled.extend(settle(&rest[..together.count()], step)?);
+        let named = names(calls);
+        if named.windows(2).any(|pair| pair[0].id == pair[1].id && pair[0].call != pair[1].call) {
+            let alone = |call: &Self| settle(slice::from_ref(call), names(slice::from_ref(call)), step);
+            return Ok(calls.iter().map(alone).collect::<Result<Vec<_>>>()?.concat());
         }
-        Ok(settled)
+        settle(calls, named, step)
     }
 }
 
@@ -88,60 +86,79 @@ impl<'a> End<'a> {
     }
 }
 
-/// Calls that name different tasks.
-fn settle(calls: &[SettleTasks], step: &mut Step<'_>) -> Result<Vec<Settled>> {
-    let mut named = HashMap::new();
-    let mut settled = Vec::with_capacity(calls.len());
-    for (number, call) in calls.iter().enumerate() {
-        check(&call.fence, step)?;
-        let mut count = 0;
-        for (index, end) in call.ends().enumerate() {
-            named.entry(end.attempt().task).or_insert((number, index, end));
-            count = index + 1;
-        }
-        settled.push(Settled { accepted: vec![false; count], follow_ups: Vec::new() });
+/// An attempt that a call ends.
+struct Named<'a> {
+    place: i64,
+    id: Id,
+    call: usize,
+    index: usize,
+    end: End<'a>,
+}
+
+/// What the calls name, in the order of the table, then of the calls.
+fn names(calls: &[SettleTasks]) -> Vec<Named<'_>> {
+    let mut named = Vec::with_capacity(calls.iter().map(SettleTasks::count).sum());
+    for (call, calls) in calls.iter().enumerate() {
+        named.extend(calls.ends().enumerate().map(|(index, end)| {
+            let id = end.attempt().task;
+            Named { place: id.place(), id, call, index, end }
+        }));
     }
+    named.sort_unstable_by_key(|named| (named.place, named.id, named.call, named.index));
+    named
+}
+
+/// Calls that name different tasks. What one of them names twice counts the first time.
+fn settle(calls: &[SettleTasks], mut named: Vec<Named<'_>>, step: &mut Step<'_>) -> Result<Vec<Settled>> {
+    for call in calls {
+        check(&call.fence, step)?;
+    }
+    named.dedup_by_key(|named| named.id);
+    let nothing =
+        |call: &SettleTasks| Settled { accepted: vec![false; call.count()], follow_ups: Vec::new() };
+    let mut settled: Vec<Settled> = calls.iter().map(nothing).collect();
     let mut ended = Ended::default();
-    for Found { id, queue, keep, is_recorded } in find(&named, step)? {
-        if let Some((call, index, end)) = named.remove(&id) {
-            settled[call].accepted[index] = true;
-            let place = id.place();
-            let from = if is_recorded { TaskState::Running } else { TaskState::Waiting };
-            let row = Row { place, queue, keep, from, call, index, now: calls[call].now };
-            ended.add(&row, end);
-        }
+    for Found { named, queue, keep, is_recorded } in find(&named, step)? {
+        let Named { place, call, index, end, .. } = *named;
+        settled[call].accepted[index] = true;
+        let from = if is_recorded { TaskState::Running } else { TaskState::Waiting };
+        ended.add(&Row { place, queue, keep, from, call, index, now: calls[call].now }, end);
     }
     ended.save(&mut settled, step)?;
     Ok(settled)
 }
 
 /// A task that is in the queue.
-struct Found {
-    id: Id,
+struct Found<'a, 'b> {
+    named: &'a Named<'b>,
     queue: i64,
     keep: Option<i64>,
     /// Whether it had a recorded lease, which is forgotten.
     is_recorded: bool,
 }
 
-fn find(named: &HashMap<Id, (usize, usize, End<'_>)>, step: &Step<'_>) -> Result<Vec<Found>> {
-    let mut asked: Vec<i64> = named.keys().map(Id::place).collect();
-    // In the order of the table.
-    asked.sort_unstable();
+fn find<'a, 'b>(named: &'a [Named<'b>], step: &Step<'_>) -> Result<Vec<Found<'a, 'b>>> {
     let mut read = step.prepare(
         "SELECT q.place, q.created_at, q.queue, q.keep FROM rarray(?1) e CROSS JOIN queue q ON q.place = e.value",
     )?;
-    let found = read.query_map([places(asked.into_iter())], |row| {
-        let id = Id::placed(Timestamp::from_micros(row.get(1)?), row.get(0)?);
-        Ok(Found { id, queue: row.get(2)?, keep: row.get(3)?, is_recorded: false })
-    });
-    let mut found = found.and_then(Iterator::collect::<rusqlite::Result<Vec<Found>>>).map_err(failed)?;
-    let recorded = |found: &&Found| named.get(&found.id).is_some_and(|(.., end)| end.attempt().recorded);
-    let recorded: Vec<i64> = found.iter().filter(recorded).map(|found| found.id.place()).collect();
-    let recorded: HashSet<i64> =
-        record::forget(&recorded, step)?.into_iter().map(|(place, _)| place).collect();
+    let mut rows = read.query([places(named.iter().map(|named| named.place))]).map_err(failed)?;
+    let mut found: Vec<Found<'_, '_>> = Vec::with_capacity(named.len());
+    let mut rest = named.iter();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (place, moment): (i64, i64) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
+        // One row for each that names a place that is there, in their order.
+        let Some(named) = rest.find(|named| named.place == place) else { break };
+        if record::is(named.id, moment) {
+            let (queue, keep) = (row.get(2).map_err(failed)?, row.get(3).map_err(failed)?);
+            found.push(Found { named, queue, keep, is_recorded: false });
+        }
+    }
+    let recorded = found.iter().filter(|found| found.named.end.attempt().recorded);
+    let recorded: Vec<i64> = recorded.map(|found| found.named.place).collect();
     if !recorded.is_empty() {
-        found.iter_mut().for_each(|found| found.is_recorded = recorded.contains(&found.id.place()));
+        let recorded = record::forget(&recorded, step)?;
+        let recorded: HashSet<i64> = recorded.into_iter().map(|(place, _)| place).collect();
+        found.iter_mut().for_each(|found| found.is_recorded = recorded.contains(&found.named.place));
     }
     Ok(found)
 }
@@ -162,6 +179,7 @@ struct Row {
 struct Ended<'a> {
     /// By rising places.
     kept: Vec<Ending<'a>>,
+    /// By rising places.
     gone: Vec<i64>,
     again: Vec<(i64, &'a Failure, Timestamp)>,
     /// Completions with an analysis or follow-ups, each with the number of its call, its own number there, and the task's
@@ -197,9 +215,7 @@ impl<'a> Ended<'a> {
 
     fn save(mut self, settled: &mut [Settled], step: &mut Step<'_>) -> Result<()> {
         history::keep(&self.kept, step)?;
-        if !self.gone.is_empty() {
-            history::remove(self.gone.into_iter(), step)?;
-        }
+        history::remove(&self.gone, step)?;
         if !self.again.is_empty() {
             wait_again(&self.again, step)?;
         }

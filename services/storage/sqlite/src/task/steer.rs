@@ -91,8 +91,8 @@ pub(crate) fn cancel_of_query(query_number: i64, now: Timestamp, step: &mut Step
 /// Cancels tasks that are in the queue, given by rising places, each with its queue.
 fn cancel(tasks: &[(i64, i64)], now: Timestamp, step: &Step<'_>) -> Result<()> {
     let attempts = attempts(tasks, step)?;
-    let gone = || tasks.iter().map(|(place, _)| *place);
-    record::forget(&gone().collect::<Vec<_>>(), step)?;
+    let gone: Vec<i64> = tasks.iter().map(|(place, _)| *place).collect();
+    record::forget(&gone, step)?;
     let mut changes = Changes::default();
     let mut endings = Vec::with_capacity(tasks.len());
     for (place, queue) in tasks {
@@ -103,7 +103,7 @@ fn cancel(tasks: &[(i64, i64)], now: Timestamp, step: &Step<'_>) -> Result<()> {
         endings.push(Ending { place: *place, state, at: now, attempt, error: None, result: "" });
     }
     history::keep(&endings, step)?;
-    history::remove(gone(), step)?;
+    history::remove(&gone, step)?;
     changes.save(step)
 }
 
