@@ -2,9 +2,13 @@
 
 use hashbrown::HashMap;
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::heap::Heap;
 use crate::tasks::Due;
+
+/// A few numbers: up to four take no memory besides.
+pub(crate) type Few = SmallVec<[u32; 4]>;
 
 /// What one tenant has of a shape in a lane.
 #[derive(Debug)]
@@ -16,12 +20,12 @@ pub(crate) struct Bunch {
     /// Whether the pools count it as served next in its turn.
     pub(crate) ready: bool,
     /// Its gates of the tenant, of the tenant's kind, of the queue.
-    pub(crate) gates: Vec<u32>,
+    pub(crate) gates: Few,
     /// How many of those are shut.
     pub(crate) shut: u32,
     /// How many of its lines have gates of their own.
     pub(crate) keyed: u32,
-    pub(crate) lines: Vec<u32>,
+    pub(crate) lines: Few,
     /// The line of tasks without keys and deadlines.
     pub(crate) plain: Option<u32>,
     /// Lines in which something waits, by what is due first, unless they were found to be shut.

@@ -6,17 +6,20 @@
 //!
 //! Source: D. B. Johnson, "Priority queues with update and finding minimum spanning trees", 1975 (d-ary heaps).
 
+use smallvec::SmallVec;
+
 const CHILDREN: usize = 4;
 
 /// Items by key, the least first.
 #[derive(Debug)]
 pub(crate) struct Heap<K> {
-    entries: Vec<(K, u32)>,
+    /// One lies in the heap itself: most have no more.
+    entries: SmallVec<[(K, u32); 1]>,
 }
 
 impl<K> Default for Heap<K> {
     fn default() -> Self {
-        Self { entries: Vec::new() }
+        Self { entries: SmallVec::new() }
     }
 }
 
@@ -24,6 +27,11 @@ impl<K: Copy + Ord> Heap<K> {
     /// The least key with its item.
     pub(crate) fn first(&self) -> Option<(K, u32)> {
         self.entries.first().copied()
+    }
+
+    /// How many items are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The key at a position.
@@ -76,7 +84,7 @@ impl<K: Copy + Ord> Heap<K> {
         }
         // A sorted row is a heap.
         self.entries.sort_unstable();
-        for (position, entry) in (0_u32..).zip(&self.entries) {
+        for (position, entry) in (0_u32..).zip(self.entries.iter()) {
             place(entry.1, position);
         }
     }
@@ -90,38 +98,40 @@ impl<K: Copy + Ord> Heap<K> {
     }
 
     fn rise(&mut self, mut at: usize, place: &mut impl FnMut(u32, u32)) {
-        let entry = self.entries[at];
+        let entries = self.entries.as_mut_slice();
+        let entry = entries[at];
         while at > 0 {
             let parent = (at - 1) / CHILDREN;
-            if self.entries[parent] <= entry {
+            if entries[parent] <= entry {
                 break;
             }
-            self.put(at, self.entries[parent], place);
+            put(entries, at, entries[parent], place);
             at = parent;
         }
-        self.put(at, entry, place);
+        put(entries, at, entry, place);
     }
 
     fn sink(&mut self, mut at: usize, place: &mut impl FnMut(u32, u32)) {
-        let entry = self.entries[at];
+        let entries = self.entries.as_mut_slice();
+        let entry = entries[at];
         loop {
             let first = at * CHILDREN + 1;
-            let last = (first + CHILDREN).min(self.entries.len());
-            let Some(least) = (first..last).min_by_key(|&child| self.entries[child]) else { break };
-            if entry <= self.entries[least] {
+            let last = (first + CHILDREN).min(entries.len());
+            let Some(least) = (first..last).min_by_key(|&child| entries[child]) else { break };
+            if entry <= entries[least] {
                 break;
             }
-            self.put(at, self.entries[least], place);
+            put(entries, at, entries[least], place);
             at = least;
         }
-        self.put(at, entry, place);
+        put(entries, at, entry, place);
     }
+}
 
-    fn put(&mut self, at: usize, entry: (K, u32), place: &mut impl FnMut(u32, u32)) {
-        self.entries[at] = entry;
-        // Items are numbered in 32 bits, so positions fit.
-        place(entry.1, u32::try_from(at).unwrap_or(u32::MAX));
-    }
+fn put<K: Copy>(entries: &mut [(K, u32)], at: usize, entry: (K, u32), place: &mut impl FnMut(u32, u32)) {
+    entries[at] = entry;
+    // Items are numbered in 32 bits, so positions fit.
+    place(entry.1, u32::try_from(at).unwrap_or(u32::MAX));
 }
 
 #[cfg(test)]

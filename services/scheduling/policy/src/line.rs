@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::bunch::Few;
 use crate::tasks::{Due, Tasks};
 use crate::worker::Worker;
 
@@ -21,6 +22,7 @@ pub(crate) const MAX_PASSED_OVER: u32 = 8;
 /// A line, empty or not.
 #[derive(Debug)]
 pub(crate) struct Line {
+    pub(crate) tenant: u32,
     /// The bunch that it belongs to.
     pub(crate) bunch: u32,
     /// Its queue: the window over the store.
@@ -28,7 +30,7 @@ pub(crate) struct Line {
     /// The set of its keys, by number.
     pub(crate) key_set: u32,
     /// Every gate that its tasks pass: all are charged for each of them.
-    pub(crate) gates: Vec<u32>,
+    pub(crate) gates: Few,
     /// Whether one of those is checked for this line alone.
     pub(crate) is_keyed: bool,
     pub(crate) running: u32,
@@ -67,16 +69,17 @@ enum Waiting {
 }
 
 impl Line {
-    pub(crate) fn new(bunch: u32, queue: u32, key_set: u32, is_timed: bool) -> Self {
+    pub(crate) fn new(tenant: u32, bunch: u32, queue: u32, key_set: u32, is_timed: bool) -> Self {
         let waiting = match is_timed {
             true => Waiting::ByDeadline(BTreeSet::new()),
             false => Waiting::ByPlace { tasks: VecDeque::new(), last: i64::MIN },
         };
         Self {
+            tenant,
             bunch,
             queue,
             key_set,
-            gates: Vec::new(),
+            gates: Few::new(),
             is_keyed: false,
             running: 0,
             tasks: 0,
@@ -206,7 +209,7 @@ mod tests {
             affinities in prop::collection::vec(0_u8..3, 1..300), workers in prop::collection::vec(0_u8..3, 300),
         ) {
             let mut tasks = Tasks::default();
-            let mut line = Line::new(0, 0, 0, false);
+            let mut line = Line::new(0, 0, 0, 0, false);
             for (sequence, &number) in (0_i64..).zip(&affinities) {
                 let traits = Traits { affinity: Some(affinity(number)), ..Traits::default() };
                 let id = Id::from_bytes(u128::try_from(sequence).unwrap().to_be_bytes());
@@ -233,7 +236,7 @@ mod tests {
             steps in prop::collection::vec((any::<bool>(), 0_i64..40), 1..200), is_timed: bool,
         ) {
             let mut tasks = Tasks::default();
-            let mut line = Line::new(0, 0, 0, is_timed);
+            let mut line = Line::new(0, 0, 0, 0, is_timed);
             let mut model = std::collections::BTreeMap::new();
             let slots: Vec<u32> = (0_i64..40).map(|sequence| {
                 let deadline = is_timed.then(|| tidemill_kernel::Timestamp::from_micros(sequence * 7 % 5));

@@ -27,7 +27,7 @@ use hashbrown::{HashMap, HashSet};
 use slab::Slab;
 use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
 
-use crate::bunch::{Bunch, KeySets};
+use crate::bunch::{Bunch, Few, KeySets};
 use crate::candidate::{Candidate, Enqueued, Kind};
 use crate::config::{PolicyConfig, TenantLimits};
 use crate::error::Error;
@@ -82,6 +82,8 @@ pub struct Policy {
     /// The latest moment that was told.
     now: Timestamp,
     queued: usize,
+    /// Refills under way.
+    asked: usize,
     /// Candidates left to the store, about.
     beyond: usize,
     /// Dispatches of all tenants.
@@ -98,8 +100,8 @@ struct Tenant {
     running: u32,
     /// How many wait in memory.
     queued: u32,
-    queues: Vec<u32>,
-    bunches: Vec<u32>,
+    queues: Few,
+    bunches: Few,
     /// Its dispatches.
     meter: Meter,
 }
@@ -142,6 +144,7 @@ impl Policy {
             low: BTreeSet::new(),
             now: Timestamp::default(),
             queued: 0,
+            asked: 0,
             beyond: 0,
             meter: Meter::default(),
             sweep_at: sweep::MINIMUM,
@@ -178,7 +181,10 @@ impl Policy {
             return Enqueued::Deferred;
         }
         let Candidate { id, sequence, cost, traits, .. } = candidate;
-        let line = self.line_of(queue, traits.as_deref());
+        let line = match (self.queues[queue as usize].plain, &traits) {
+            (Some(plain), None) => plain,
+            _ => self.line_of(queue, traits.as_deref()),
+        };
         let slot = self.add(Task::new(id, sequence, cost, traits, line));
         self.wait(slot);
         self.trim(queue);
@@ -291,7 +297,7 @@ impl Policy {
 
     /// The tenant of a line.
     fn tenant_at(&self, line: u32) -> u32 {
-        self.queues[self.line(line).queue as usize].tenant
+        self.line(line).tenant
     }
 
     /// A task with the names that belong to it.

@@ -33,6 +33,9 @@ impl Profile {
     }
 }
 
+/// The rank of all shapes that nothing can shut: a tenant stands in it once, however many kinds it has.
+pub(crate) const SHARED: usize = 0;
+
 /// The order in which the workers of one profile are served.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -40,8 +43,8 @@ pub(crate) struct Pool {
     /// By lane: who has open lines of which rank.
     pub(crate) orders: [FairOrder; 3],
     pub(crate) credits: Credits,
-    /// The shape of each rank.
-    pub(crate) shapes: Vec<u32>,
+    /// The shape of each rank but the shared one.
+    shapes: Vec<Option<u32>>,
     /// The rank of each shape.
     ranks: Vec<Option<u32>>,
     /// Ranks whose shape is gone.
@@ -50,6 +53,16 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// Who is next in a lane, if a worker with so much free memory asks.
+    pub(crate) fn next(&mut self, lane: usize, shapes: &Shapes, free_memory: u64) -> Option<Turn> {
+        let Self { orders, shapes: of_rank, .. } = self;
+        let order = &mut orders[lane];
+        if order.is_empty() {
+            return None;
+        }
+        order.next(|rank| of_rank[rank].is_none_or(|shape| shapes[shape].can_serve(free_memory)))
+    }
+
     /// The rank of a shape; `None` if these workers cannot run it.
     pub(crate) fn rank(&self, shape: u32) -> Option<usize> {
         self.ranks.get(shape as usize).copied().flatten().map(|rank| rank as usize)
@@ -69,20 +82,26 @@ impl Pool {
         orders[lane].serve(turn, ranks.map(|rank| rank as usize), cost, weight);
     }
 
-    fn add(&mut self, shape: u32) {
-        let rank = self.free.pop().unwrap_or_else(|| {
-            self.shapes.push(shape);
-            u32::try_from(self.shapes.len() - 1).unwrap_or(u32::MAX)
-        });
-        self.shapes[rank as usize] = shape;
+    fn add(&mut self, shape: u32, is_free: bool) {
+        let rank = if is_free { 0 } else { self.own_rank(shape) };
         if self.ranks.len() <= shape as usize {
             self.ranks.resize(shape as usize + 1, None);
         }
         self.ranks[shape as usize] = Some(rank);
     }
 
+    fn own_rank(&mut self, shape: u32) -> u32 {
+        let rank = self.free.pop().unwrap_or_else(|| {
+            self.shapes.push(None);
+            u32::try_from(self.shapes.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.shapes[rank as usize] = Some(shape);
+        rank
+    }
+
     fn drop_shape(&mut self, shape: u32) {
-        if let Some(rank) = self.ranks.get_mut(shape as usize).and_then(Option::take) {
+        let rank = self.ranks.get_mut(shape as usize).and_then(Option::take);
+        if let Some(rank) = rank.filter(|rank| *rank as usize != SHARED) {
             self.orders.iter_mut().for_each(|order| order.clear(rank as usize));
             self.free.push(rank);
         }
@@ -119,7 +138,7 @@ impl Pools {
             profile: profile.clone(),
             orders: Default::default(),
             credits: Credits::new(&config.shares),
-            shapes: Vec::new(),
+            shapes: vec![None],
             ranks: Vec::new(),
             free: Vec::new(),
             used_at: self.asked,
@@ -127,7 +146,7 @@ impl Pools {
         let suited: Vec<u32> =
             shapes.iter().filter(|row| profile.suits(&row.1.form)).map(|row| row.0).collect();
         for shape in suited {
-            pool.add(shape);
+            pool.add(shape, shapes[shape].is_free());
             shapes[shape].pools += 1;
         }
         self.pools.push(pool);
@@ -138,8 +157,17 @@ impl Pools {
     pub(crate) fn add_shape(&mut self, number: u32, shapes: &mut Shapes) {
         for pool in &mut self.pools {
             if pool.profile.suits(&shapes[number].form) {
-                pool.add(number);
+                pool.add(number, shapes[number].is_free());
                 shapes[number].pools += 1;
+            }
+        }
+    }
+
+    /// Gives a shape in which nobody is ready a rank of its own.
+    pub(crate) fn part(&mut self, shape: u32) {
+        for pool in &mut self.pools {
+            if pool.rank(shape) == Some(SHARED) {
+                pool.ranks[shape as usize] = Some(pool.own_rank(shape));
             }
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Queue {
     pub(crate) len: usize,
     /// How many of those stand in lines that were found shut.
     pub(crate) parked: usize,
+    /// The line of its tasks that ask for nothing.
+    pub(crate) plain: Option<u32>,
     /// How many lines it has.
     pub(crate) lines: u32,
     /// Those that wait behind another of their order key: place and slot.
@@ -74,6 +76,7 @@ impl Queue {
             low: false,
             len: 0,
             parked: 0,
+            plain: None,
             lines: 0,
             hidden: BTreeSet::new(),
             last: i64::MIN,

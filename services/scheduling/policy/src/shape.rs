@@ -50,6 +50,11 @@ impl Shape {
         self.shut == 0 && self.form.memory <= free_memory
     }
 
+    /// Whether nothing can shut it: any worker that runs its kind can be given one at any time.
+    pub(crate) fn is_free(&self) -> bool {
+        self.gates.is_empty() && self.form.memory == 0
+    }
+
     /// Whether its tasks wait for something else than a free slot.
     pub(crate) fn is_stuck(&self) -> bool {
         self.shut > 0 || (self.pools == 0 && self.form.is_demanding())

@@ -5,7 +5,7 @@ use tidemill_kernel::Timestamp;
 use super::Policy;
 use crate::candidate::Candidate;
 use crate::fair::Turn;
-use crate::pool::{Pool, Profile};
+use crate::pool::Profile;
 use crate::tasks::{Due, State};
 use crate::worker::Worker;
 
@@ -59,12 +59,7 @@ impl Policy {
     /// The line that is next in a lane; `None` if nobody is ready.
     fn choice(&mut self, pool: usize, lane: usize, free_memory: u64) -> Option<Choice> {
         loop {
-            let Self { pools, shapes, .. } = self;
-            let Pool { orders, shapes: of_rank, .. } = pools.get_mut(pool)?;
-            if orders[lane].is_empty() {
-                return None;
-            }
-            let turn = orders[lane].next(|rank| shapes[of_rank[rank]].can_serve(free_memory))?;
+            let turn = self.pools.get_mut(pool)?.next(lane, &self.shapes, free_memory)?;
             if let Some(line) = self.first_line(pool, lane, turn.tenant, free_memory) {
                 return Some(Choice { turn, line });
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidemill_kernel::TenantName;
 
 use super::{Policy, Tenant, number};
-use crate::bunch::Bunch;
+use crate::bunch::{Bunch, Few};
 use crate::candidate::Kind;
 use crate::heap::Heap;
 use crate::limits::Scope;
@@ -146,7 +146,7 @@ impl Policy {
             gates: gates.clone(),
             shut,
             keyed: 0,
-            lines: Vec::new(),
+            lines: Few::new(),
             plain: None,
             open: Heap::default(),
         };
@@ -155,24 +155,29 @@ impl Policy {
             self.gates[gate as usize].under.push(bunch);
         }
         self.shapes[shape].bunches += 1;
+        self.freshen(tenant);
         self.tenants[tenant as usize].bunches.push(bunch);
         bunch
     }
 
-    fn gates_of_bunch(&self, lane: u8, tenant: u32, kind: u32) -> Vec<u32> {
-        let mut gates = Vec::new();
+    fn gates_of_bunch(&self, lane: u8, tenant: u32, kind: u32) -> Few {
+        let mut gates = Few::new();
         if !self.rules.is_empty()
             && let (Some(name), Some(queue)) = (self.names.name(tenant), self.key((lane, tenant, kind)))
         {
             let kind = Scope::TenantKind(name.clone(), queue.kind.clone());
             let scopes = [Scope::Tenant(name.clone()), kind, Scope::Queue(queue)];
-            gates.extend(scopes.iter().filter_map(|scope| self.rules.get(scope)));
+            gates.extend(scopes.iter().filter_map(|scope| self.rules.get(scope).copied()));
         }
         gates
     }
 
     fn new_line(&mut self, bunch: u32, queue: u32, key_set: u32, is_timed: bool) -> u32 {
-        let line = number(&mut self.lines, Line::new(bunch, queue, key_set, is_timed));
+        let Bunch { tenant, shape, .. } = self.bunches[bunch as usize];
+        let line = number(&mut self.lines, Line::new(tenant, bunch, queue, key_set, is_timed));
+        if key_set == 0 && !is_timed && !self.shapes[shape].form.is_demanding() {
+            self.queues[queue as usize].plain = Some(line);
+        }
         self.queues[queue as usize].lines += 1;
         self.attach(line);
         line
@@ -183,7 +188,8 @@ impl Policy {
         let Line { bunch: bunch_number, key_set, .. } = *self.line(number);
         let is_timed = self.line(number).is_timed();
         let bunch = &self.bunches[bunch_number as usize];
-        let mut gates = [self.shapes[bunch.shape].gates.as_slice(), &bunch.gates].concat();
+        let mut gates = Few::from_slice(&self.shapes[bunch.shape].gates);
+        gates.extend_from_slice(&bunch.gates);
         let shared = gates.len();
         if !self.rules.is_empty()
             && let Some(name) = self.names.name(bunch.tenant)
@@ -227,10 +233,13 @@ impl Policy {
     pub(super) fn forget(&mut self, slot: u32) {
         self.leave_order(slot);
         let Some(task) = self.tasks.remove(slot) else { return };
-        let line = self.line_mut(task.line());
+        let line = &mut self.lines[task.line() as usize];
         line.tasks -= 1;
-        let queue = line.queue as usize;
-        self.queues[queue].note_over(task.sequence);
+        // Without a page on its way there is nothing to note.
+        if self.asked > 0 {
+            let queue = line.queue as usize;
+            self.queues[queue].note_over(task.sequence);
+        }
     }
 
     /// A task that is known waits from now on.

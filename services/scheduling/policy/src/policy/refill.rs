@@ -49,6 +49,7 @@ impl Policy {
             let queue = &mut self.queues[number as usize];
             let name = (queue.lane, queue.tenant, queue.kind);
             let after = queue.ask();
+            self.asked += usize::from(after.is_some());
             self.note_low(number);
             if let (Some(after), Some(queue)) = (after, self.key(name)) {
                 return Some(Refill { queue, after, room });
@@ -60,6 +61,7 @@ impl Policy {
     /// Takes in what the store had. `through`: the sequence of the last task read, also of one that may not run yet
     /// and is kept elsewhere; `refill.after` if there was none. `more`: the store has more after it.
     pub fn refilled(&mut self, refill: &Refill, page: Vec<Candidate>, through: i64, more: bool) {
+        self.asked = self.asked.saturating_sub(1);
         let Some(number) = self.known_queue(&refill.queue) else { return };
         let queue = &mut self.queues[number as usize];
         let before = queue.rest().unwrap_or(0);
@@ -75,6 +77,7 @@ impl Policy {
 
     /// The store could not be read: the queue may be named again.
     pub fn refill_failed(&mut self, refill: &Refill) {
+        self.asked = self.asked.saturating_sub(1);
         if let Some(number) = self.known_queue(&refill.queue) {
             self.queues[number as usize].give_up();
             self.note_low(number);

@@ -128,7 +128,7 @@ impl Policy {
         let shapes = self.shapes.iter().filter(|row| row.1.form.kind == kind);
         let shapes: Vec<u32> = shapes.map(|row| row.0).collect();
         for &shape in &shapes {
-            self.shapes[shape].gates.push(gate);
+            self.put_before_shape(gate, shape);
         }
         self.gates[gate as usize].under = shapes;
         let Self { gates, lines, bunches, shapes, .. } = self;
@@ -138,6 +138,19 @@ impl Policy {
                 gates[gate as usize].running += line.running;
             }
         }
+    }
+
+    /// A shape that nothing could shut shares a rank with others; from now on it has its own.
+    fn put_before_shape(&mut self, gate: u32, shape: u32) {
+        let mut ready = Vec::new();
+        if self.shapes[shape].is_free() {
+            let bunches = self.bunches.iter().filter(|entry| entry.1.shape == shape && entry.1.ready);
+            ready = bunches.map(|entry| u32::try_from(entry.0).unwrap_or(u32::MAX)).collect();
+            ready.iter().for_each(|&bunch| self.set_ready(bunch, false));
+            self.pools.part(shape);
+        }
+        self.shapes[shape].gates.push(gate);
+        ready.iter().for_each(|&bunch| self.set_ready(bunch, true));
     }
 
     /// Lines with the key become lines of another shape.
@@ -188,25 +201,28 @@ impl Policy {
     }
 
     fn put_before_lines(&mut self, gate: u32, tenant: u32, key: u32) {
+        let mut unsure = Vec::new();
         let Self { gates, lines, bunches, tenants, key_sets, .. } = self;
         for &number in &tenants[tenant as usize].bunches {
             let bunch = &mut bunches[number as usize];
-            for &line in &bunch.lines {
-                let line = &mut lines[line as usize];
+            for &number in &bunch.lines {
+                let line = &mut lines[number as usize];
                 if key_sets.keys(line.key_set).contains(&key) {
                     line.gates.push(gate);
+                    unsure.push(number);
                     bunch.keyed += u32::from(!std::mem::replace(&mut line.is_keyed, true));
                     gates[gate as usize].running += line.running;
                 }
             }
         }
+        unsure.into_iter().for_each(|line| self.settle_line(line));
     }
 
     /// Takes a line that stands nowhere out of its bunch.
     pub(super) fn detach(&mut self, number: u32) {
         let line = &self.lines[number as usize];
         let bunch = &mut self.bunches[line.bunch as usize];
-        bunch.lines.retain(|&other| other != number);
+        bunch.lines.retain(|other| *other != number);
         bunch.keyed -= u32::from(line.is_keyed);
         if bunch.plain == Some(number) {
             bunch.plain = None;

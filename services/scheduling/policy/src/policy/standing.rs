@@ -7,7 +7,8 @@
 
 use super::Policy;
 use crate::gate::Level;
-use crate::line::Standing;
+use crate::line::{Line, Standing};
+use crate::pool::SHARED;
 use crate::queue::Queue;
 use crate::tasks::Due;
 
@@ -35,7 +36,12 @@ impl Policy {
     /// Puts a line where it belongs after its first task may have changed.
     pub(super) fn settle_line(&mut self, number: u32) {
         let line = &self.lines[number as usize];
-        let due = line.first().map(|slot| self.tasks[slot].due(self.patience()));
+        let first = line.first();
+        // With nothing to compare it with, it does not matter when the next one is due, and looking costs.
+        if first.is_some() && line.standing == Standing::Open && self.is_lone(line) {
+            return;
+        }
+        let due = first.map(|slot| self.tasks[slot].due(self.patience()));
         match (line.standing, due) {
             (Standing::Empty, None) => return,
             (Standing::Empty, Some(due)) => self.open_line(number, due),
@@ -62,7 +68,30 @@ impl Policy {
         }
     }
 
+    /// Whether it is the only line of its tenant that may be served, and has no gates of its own.
+    fn is_lone(&self, line: &Line) -> bool {
+        let bunches = &self.tenants[line.tenant as usize].bunches;
+        bunches.len() == 1 && !line.is_keyed && self.bunches[line.bunch as usize].open.len() == 1
+    }
+
+    /// Looks again when lines are due that may have been the only one of their tenant.
+    pub(super) fn freshen(&mut self, tenant: u32) {
+        let Self { tenants, bunches, lines, tasks, config, .. } = self;
+        let patience = i64::try_from(config.patience.as_micros()).unwrap_or(i64::MAX);
+        for &bunch in &tenants[tenant as usize].bunches {
+            let open = &mut bunches[bunch as usize].open;
+            if let (1, Some((_, number))) = (open.len(), open.first())
+                && let Some(slot) = lines[number as usize].first()
+            {
+                let due = tasks[slot].due(patience);
+                lines[number as usize].due = due;
+                open.rekey(0, due, &mut |item, at| lines[item as usize].at = at);
+            }
+        }
+    }
+
     fn open_line(&mut self, number: u32, due: Due) {
+        self.freshen(self.lines[number as usize].tenant);
         let Self { bunches, lines, .. } = self;
         let line = &mut lines[number as usize];
         (line.standing, line.due) = (Standing::Open, due);
@@ -177,17 +206,28 @@ impl Policy {
 
     /// Tells the pools whether a bunch takes part.
     pub(super) fn refresh(&mut self, number: u32) {
-        let bunch = &mut self.bunches[number as usize];
+        let bunch = &self.bunches[number as usize];
         let is_open = self.tenants[bunch.tenant as usize].is_open();
         let ready = is_open && bunch.shut == 0 && !bunch.open.is_empty();
         if bunch.ready == ready {
             return;
         }
-        bunch.ready = ready;
-        for pool in self.pools.iter_mut() {
-            if let Some(rank) = pool.rank(bunch.shape) {
-                pool.orders[usize::from(bunch.lane)].set_ready(rank, bunch.tenant, ready);
-            }
+        self.set_ready(number, ready);
+    }
+
+    pub(super) fn set_ready(&mut self, number: u32, ready: bool) {
+        let Self { pools, bunches, tenants, .. } = self;
+        bunches[number as usize].ready = ready;
+        let bunch = &bunches[number as usize];
+        let others = &tenants[bunch.tenant as usize].bunches;
+        for pool in pools.iter_mut() {
+            let Some(rank) = pool.rank(bunch.shape) else { continue };
+            let shares = |other: &u32| {
+                let other = &bunches[*other as usize];
+                other.ready && other.lane == bunch.lane && pool.rank(other.shape) == Some(SHARED)
+            };
+            let ready = ready || (rank == SHARED && others.iter().any(shares));
+            pool.orders[usize::from(bunch.lane)].set_ready(rank, bunch.tenant, ready);
         }
     }
 

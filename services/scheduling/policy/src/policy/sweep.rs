@@ -43,7 +43,9 @@ impl Policy {
             self.unplace(number);
             self.detach(number);
             let line = self.lines.remove(number as usize);
-            self.queues[line.queue as usize].lines -= 1;
+            let queue = &mut self.queues[line.queue as usize];
+            queue.lines -= 1;
+            queue.plain.take_if(|plain| *plain == number);
         }
         let used: HashSet<u32> = self.lines.iter().map(|entry| entry.1.key_set).collect();
         self.key_sets.retain(|number| used.contains(&number));
@@ -64,18 +66,19 @@ impl Policy {
             return;
         }
         let keep = |gate: &u32| !idle.contains(gate);
+        let keep_few = |gate: &mut u32| !idle.contains(gate);
         self.rules.retain(|_, gate| keep(gate));
         self.key_gates.retain(|_, gate| keep(gate));
         self.timers.retain(|timer| keep(&timer.1));
         for (_, bunch) in &mut self.bunches {
-            bunch.gates.retain(keep);
+            bunch.gates.retain(keep_few);
         }
         let shapes: Vec<u32> = self.shapes.iter().map(|row| row.0).collect();
         for shape in shapes {
             self.shapes[shape].gates.retain(keep);
         }
         for (_, line) in &mut self.lines {
-            line.gates.retain(keep);
+            line.gates.retain(keep_few);
             let is_keyed = line.gates.iter().any(|&gate| self.gates[gate as usize].level() == Level::Line);
             if line.is_keyed != is_keyed {
                 line.is_keyed = is_keyed;
@@ -93,7 +96,7 @@ impl Policy {
         for &number in &idle {
             let bunch = self.bunches.remove(number as usize);
             self.shapes[bunch.shape].bunches -= 1;
-            self.tenants[bunch.tenant as usize].bunches.retain(|&other| other != number);
+            self.tenants[bunch.tenant as usize].bunches.retain(|other| *other != number);
         }
         for (_, gate) in &mut self.gates {
             if gate.level() == Level::Bunch {
@@ -107,7 +110,7 @@ impl Policy {
         queues.retain(|number, queue| {
             let keep = queue.lines > 0 || !queue.is_spent();
             if !keep {
-                tenants[queue.tenant as usize].queues.retain(|&other| other as usize != number);
+                tenants[queue.tenant as usize].queues.retain(|other| *other as usize != number);
             }
             keep
         });
