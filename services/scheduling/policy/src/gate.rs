@@ -183,6 +183,11 @@ impl Gate {
 
     /// Why it is shut, as of the last judgement.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.verdict_for(self.needed)
+    }
+
+    /// Why it is shut for a task that needs so many tokens.
+    pub(crate) fn verdict_for(&self, cost: u32) -> Option<Verdict> {
         if self.paused {
             return Some(Verdict::Paused);
         }
@@ -194,7 +199,7 @@ impl Gate {
         }
         let rate = self.rate()?;
         // Without a burst, one task at a time is let in and paid off.
-        let needed = i128::from(u64::from(self.needed.max(1)).min(rate.burst)) * TOKEN;
+        let needed = i128::from(u64::from(cost.max(1)).min(rate.burst)) * TOKEN;
         let missing = needed - self.tokens;
         if missing <= 0 && (rate.per_second > 0 || rate.burst > 0) {
             return None;
