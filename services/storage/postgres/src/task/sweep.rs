@@ -81,14 +81,14 @@ impl Write for SweepDays {
 
 /// Each takes the moment up to which, and how many at most.
 const SWEEPS: [&str; 3] = [
-    "DELETE FROM history WHERE day = -1 AND (tenant_id, state, place) IN
-         (SELECT tenant_id, state, place FROM history_apart WHERE until <= $1 AND until IS NOT NULL ORDER BY until LIMIT $2
-          FOR UPDATE SKIP LOCKED)",
-    "DELETE FROM history WHERE day = -1 AND (tenant_id, state, place) IN
-         (SELECT tenant_id, state, place FROM history_apart WHERE finished_at <= $1 AND until IS NULL
-          ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    "DELETE FROM task_keys WHERE (tenant_id, key) IN
-         (SELECT tenant_id, key FROM task_keys WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    "DELETE FROM history_apart WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM history_apart WHERE until <= $1 AND until IS NOT NULL ORDER BY until LIMIT $2
+         FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM history_apart WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM history_apart WHERE finished_at <= $1 AND until IS NULL ORDER BY finished_at LIMIT $2
+         FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM task_keys WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM task_keys WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))",
 ];
 
 #[async_trait]
