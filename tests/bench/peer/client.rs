@@ -43,7 +43,7 @@ impl Client {
         let task = |number: u64| NewTask {
             kind: KIND.to_owned(),
             payload: format!("{{\"id\":{number},\"pad\":\"{}\"}}", "x".repeat(180)),
-            keep: keep.clone(),
+            keep,
             ..NewTask::default()
         };
         let tasks = numbers.into_iter().map(task).collect();

@@ -7,6 +7,12 @@
 //! ```
 //! Times are seconds since the epoch, by the wall clock, because producer and worker are two processes.
 
+#![expect(clippy::print_stdout, reason = "what it prints is read by the program that compares")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "producer and worker are two processes: times are of the wall clock"
+)]
+
 mod client;
 mod work;
 

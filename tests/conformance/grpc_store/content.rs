@@ -17,7 +17,7 @@ use tidemill_store::content::{
 };
 use tidemill_store::{ContentStore, Error, Result};
 
-use super::{GrpcStore, call, call_at, found, ids, of, read, read_all};
+use super::{GrpcStore, call, call_at, found, of, read, read_all};
 
 /// Answers carry their ids and times; one that was made up here would be found out by the suite.
 fn made_up() -> Id {
