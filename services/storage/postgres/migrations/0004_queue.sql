@@ -201,16 +201,22 @@ BEGIN
 END
 $$;
 
--- Drops the partitions of days up to this one, no more than so many; how many.
-CREATE FUNCTION drop_history_days(last integer, most integer) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+-- Drops the partitions of days up to this one, no more than so many; how many. What is in use is left for another time:
+-- while one waits for a lock that shuts all others out, they wait behind it.
+CREATE FUNCTION drop_history_days(last integer, most integer) RETURNS bigint LANGUAGE plpgsql VOLATILE
+SET lock_timeout = '50ms' AS $$
 DECLARE
     over integer;
     dropped bigint := 0;
 BEGIN
     FOR over IN SELECT day FROM history_days WHERE day <= last ORDER BY day LIMIT most LOOP
-        DELETE FROM history_days WHERE day = over;
-        EXECUTE format('DROP TABLE history_%s', over);
-        dropped := dropped + 1;
+        BEGIN
+            EXECUTE format('DROP TABLE history_%s', over);
+            DELETE FROM history_days WHERE day = over;
+            dropped := dropped + 1;
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN dropped;
+        END;
     END LOOP;
     RETURN dropped;
 END

@@ -2,7 +2,9 @@
 //! such a log must do: insert a row, delete it, in transactions of the same size and durability.
 //!
 //! The processor's time is that of all threads, the callers' share included; it is the figure to look at on a machine
-//! that does other things too. `cargo bench -p tidemill-sqlite`. Without `--bench` (as a test run does) it shows only that it works.
+//! that does other things too.
+//!
+//! `cargo bench -p tidemill-sqlite`. Without `--bench` (as a test run does) it shows only that it works.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
 

@@ -100,8 +100,9 @@ pub(crate) async fn cancel_of_query(
     step: &mut Step<'_>,
 ) -> Outcome<()> {
     let unfinished = query_as::<_, (i64,)>(
-        "SELECT q.place FROM matches m JOIN queue q ON q.place = m.task WHERE m.tenant_id = $1 AND m.query = $2
-         ORDER BY q.place FOR UPDATE OF q",
+        "SELECT q.place
+         FROM (SELECT task FROM matches WHERE tenant_id = $1 AND query = $2 AND task IS NOT NULL ORDER BY task OFFSET 0) m
+         CROSS JOIN LATERAL (SELECT place FROM queue WHERE place = m.task OFFSET 0 FOR UPDATE) q",
     );
     let unfinished = step.rows(unfinished.bind(tenant).bind(query_number)).await?;
     let places: Vec<i64> = unfinished.into_iter().map(|(place,)| place).collect();

@@ -20,7 +20,7 @@ const TAKE: &str = "
 
 const FIND: &str = "
     SELECT k.tenant_id, k.key, k.place, k.created_at FROM unnest($1::bigint[], $2::text[]) AS s (tenant_id, key)
-    JOIN task_keys k ON k.tenant_id = s.tenant_id AND k.key = s.key";
+    CROSS JOIN LATERAL (SELECT * FROM task_keys WHERE tenant_id = s.tenant_id AND key = s.key OFFSET 0) k";
 
 /// Takes the keys of rows that are to have these ids; what becomes of each row.
 pub(super) async fn take(rows: &[NewRow<'_>], ids: &[Id], step: &mut Step<'_>) -> Outcome<Vec<AppendedTask>> {

@@ -28,7 +28,7 @@ macro_rules! unfinished {
                     AND w.place < $3 AND w.place >= $5 ",
             $fit,
             " ORDER BY w.place DESC LIMIT $4
-              ) q LEFT JOIN leases l ON l.place = q.place"
+              ) q LEFT JOIN LATERAL (SELECT * FROM leases WHERE place = q.place OFFSET 0) l ON true"
         )
     };
 }

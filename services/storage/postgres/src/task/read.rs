@@ -54,7 +54,7 @@ pub(super) async fn waiting(
             queue_columns!(),
             " FROM (SELECT * FROM queue WHERE tenant_id = (SELECT id FROM tenants WHERE name = $1) AND priority = $2
                       AND kind = $3 AND place > $4 ORDER BY place LIMIT $5) q
-              LEFT JOIN leases l ON l.place = q.place ORDER BY q.place"
+              LEFT JOIN LATERAL (SELECT * FROM leases WHERE place = q.place OFFSET 0) l ON true ORDER BY q.place"
         ))
         .bind(tenant.as_str())
         .bind(of.number())
@@ -73,7 +73,7 @@ pub(super) async fn new(database: &Database, shard: Shard, after: i64, limit: u3
             "SELECT ",
             queue_columns!(),
             " FROM (SELECT * FROM queue WHERE place > $1 AND place <= $2 ORDER BY place LIMIT $3) q
-              LEFT JOIN leases l ON l.place = q.place ORDER BY q.place"
+              LEFT JOIN LATERAL (SELECT * FROM leases WHERE place = q.place OFFSET 0) l ON true ORDER BY q.place"
         ))
         .bind(after.max(*shard.places().start()))
         .bind(*shard.places().end())
@@ -91,7 +91,8 @@ pub(super) async fn some(database: &Database, ids: &[Id]) -> Result<Vec<Task>> {
             "SELECT ",
             queue_columns!(),
             " FROM unnest($1::bigint[], $2::bigint[]) AS e (place, created_at)
-              JOIN queue q ON q.place = e.place AND q.created_at = e.created_at LEFT JOIN leases l ON l.place = q.place"
+              CROSS JOIN LATERAL (SELECT * FROM queue w WHERE w.place = e.place AND w.created_at = e.created_at OFFSET 0) q
+              LEFT JOIN LATERAL (SELECT * FROM leases WHERE place = q.place OFFSET 0) l ON true"
         ))
         .bind(&places)
         .bind(&moments)
@@ -112,7 +113,7 @@ pub(super) async fn running(
             "SELECT ",
             queue_columns!(),
             ", l.token FROM (SELECT * FROM leases WHERE place > $1 AND place <= $2 ORDER BY place LIMIT $3) l
-              JOIN queue q ON q.place = l.place ORDER BY q.place"
+              CROSS JOIN LATERAL (SELECT * FROM queue WHERE place = l.place OFFSET 0) q ORDER BY q.place"
         ))
         .bind(after.max(*shard.places().start()))
         .bind(*shard.places().end())

@@ -41,7 +41,7 @@ impl RecordLeases {
             || self.leases.iter().map(|lease| lease.attempt.task).chain(self.given_back.iter().copied());
         let lock = query_as::<_, Unfinished>(
             "SELECT place, created_at, tenant_id, priority, kind FROM queue WHERE place = ANY($1)
-             ORDER BY place FOR KEY SHARE",
+             ORDER BY place + 0 FOR KEY SHARE",
         );
         let found = step.rows(lock.bind(columns(ids()).0)).await?;
         let mut found: HashMap<(i64, i64), Unfinished> =
@@ -129,18 +129,22 @@ pub(super) struct SaveProgress {
 
 impl SaveProgress {
     pub(super) fn new(fence: Fence, progress: Vec<Progress>) -> Self {
-        Self { fence, progress: progress.into_iter().map(Progress::cleaned).collect() }
+        let mut progress: Vec<Progress> = progress.into_iter().map(Progress::cleaned).collect();
+        // The statement looks them up by the ranks of their places.
+        progress.sort_by_key(|row| row.task.place());
+        Self { fence, progress }
     }
 }
 
 const SAVE: &str = concat!(
     fenced!(),
     ", saved AS (
-         UPDATE queue q SET progress = e.progress,
-                checkpoint = CASE WHEN e.has_checkpoint THEN e.checkpoint ELSE q.checkpoint END
-         FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::boolean[], $7::bytea[])
-             AS e (place, created_at, progress, has_checkpoint, checkpoint)
-         WHERE q.place = e.place AND q.created_at = e.created_at AND (SELECT holds FROM fence)
+         UPDATE queue q
+         SET progress = ($5::text[])[width_bucket(q.place, $3)],
+             checkpoint = CASE WHEN ($6::boolean[])[width_bucket(q.place, $3)] THEN ($7::bytea[])[width_bucket(q.place, $3)]
+                               ELSE q.checkpoint END
+         WHERE q.place = ANY ($3::bigint[]) AND q.created_at = ($4::bigint[])[width_bucket(q.place, $3)]
+           AND (SELECT holds FROM fence)
      )
      SELECT holds FROM fence"
 );

@@ -73,9 +73,9 @@ impl Write for SettleTasks {
     }
 
     async fn run(calls: &[Self], step: &mut Step<'_>) -> Outcome<Vec<Settled>> {
-        let (ended, again) = split(calls);
         Fences::of(calls.iter().map(|call| &call.fence)).check(step).await?;
         let tenants = lock(calls, step).await?;
+        let (ended, again) = split(calls, |id| tenants.contains_key(&id)).unwrap_or_default();
         let none = Fences::default();
         let mut counted: HashSet<Id> = HashSet::new();
         if !ended.is_empty() {
@@ -93,7 +93,7 @@ impl Write for SettleTasks {
         if !calls.iter().all(Self::is_plain) {
             return None;
         }
-        let (ended, again) = split(calls);
+        let (ended, again) = split(calls, |_| true)?;
         let fences = Fences::of(calls.iter().map(|call| &call.fence));
         let counted = match (ended.is_empty(), again.is_empty()) {
             (true, true) => return Some(Ok(accept(calls, &HashSet::new()))),
@@ -105,22 +105,41 @@ impl Write for SettleTasks {
     }
 }
 
-/// What the calls write; a task that is named again is left out.
-fn split(calls: &[SettleTasks]) -> (Ended<'_>, Again<'_>) {
-    let (mut ended, mut again) = (Ended::default(), Again::default());
+/// What became of an attempt.
+enum End<'a> {
+    Completed(&'a Completion),
+    Failed(&'a Failure),
+}
+
+/// What the calls write of the tasks that may be there, in the order of their places; what a task is named again for is
+/// left out. None if two tasks have the same place: one of them is not there.
+fn split(calls: &[SettleTasks], may_be: impl Fn(Id) -> bool) -> Option<(Ended<'_>, Again<'_>)> {
     let mut seen = HashSet::new();
+    let mut is_new = |attempt: &Attempt| may_be(attempt.task) && seen.insert(attempt.task);
+    let mut ends: Vec<(i64, End<'_>, Timestamp)> = Vec::new();
     for call in calls {
-        for row in call.completions.iter().filter(|row| seen.insert(row.attempt.task)) {
-            ended.complete(row, call.now);
+        for row in call.completions.iter().filter(|row| is_new(&row.attempt)) {
+            ends.push((row.attempt.task.place(), End::Completed(row), call.now));
         }
-        for row in call.failures.iter().filter(|row| seen.insert(row.attempt.task)) {
-            match row.retry_at {
-                Some(retry_at) => again.push(row, retry_at),
-                None => ended.give_up(row, call.now),
-            }
+        for row in call.failures.iter().filter(|row| is_new(&row.attempt)) {
+            ends.push((row.attempt.task.place(), End::Failed(row), call.now));
         }
     }
-    (ended, again)
+    ends.sort_by_key(|(place, ..)| *place);
+    if ends.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return None;
+    }
+    let (mut ended, mut again) = (Ended::default(), Again::default());
+    for (_, end, now) in ends {
+        match end {
+            End::Completed(row) => ended.complete(row, now),
+            End::Failed(row) => match row.retry_at {
+                Some(retry_at) => again.push(row, retry_at),
+                None => ended.give_up(row, now),
+            },
+        }
+    }
+    Some((ended, again))
 }
 
 /// What the calls are told when these tasks counted: the first that names one.
@@ -135,18 +154,19 @@ fn accept(calls: &[SettleTasks], counted: &HashSet<Id>) -> Vec<Settled> {
 }
 
 /// Locks the tasks that are there, in the order of their places; whose they are.
-async fn lock(calls: &[SettleTasks], step: &mut Step<'_>) -> Outcome<HashMap<i64, i64>> {
+async fn lock(calls: &[SettleTasks], step: &mut Step<'_>) -> Outcome<HashMap<Id, i64>> {
     let (places, _) = columns(calls.iter().flat_map(SettleTasks::attempts).map(|attempt| attempt.task));
-    let lock = query_as::<_, (i64, i64)>(
-        "SELECT place, tenant_id FROM queue WHERE place = ANY($1) ORDER BY place FOR UPDATE",
+    let lock = query_as::<_, (i64, i64, i64)>(
+        "SELECT place, created_at, tenant_id FROM queue WHERE place = ANY($1) ORDER BY place + 0 FOR UPDATE",
     );
-    Ok(step.rows(lock.bind(places)).await?.into_iter().collect())
+    let id = |(place, moment, tenant)| (Id::placed(Timestamp::from_micros(moment), place), tenant);
+    Ok(step.rows(lock.bind(places)).await?.into_iter().map(id).collect())
 }
 
 /// What commits with the completions that count: analyses and follow-ups.
 async fn follow(
     calls: &[SettleTasks],
-    tenants: &HashMap<i64, i64>,
+    tenants: &HashMap<Id, i64>,
     settled: &mut [Settled],
     step: &mut Step<'_>,
 ) -> Outcome<()> {
@@ -156,7 +176,7 @@ async fn follow(
     for (number, call) in calls.iter().enumerate() {
         let counts = |(row, counts): (_, &bool)| counts.then_some(row);
         for row in call.completions.iter().zip(&settled[number].accepted).filter_map(counts) {
-            let tenant = tenants.get(&row.attempt.task.place()).copied().unwrap_or_default();
+            let tenant = tenants.get(&row.attempt.task).copied().unwrap_or_default();
             if let Some((query, document, analysis)) = &row.analysis {
                 let (query, document) = (*query, *document);
                 analyses.push(NewAnalysis { tenant, query, document, analysis, now: call.now });

@@ -17,8 +17,7 @@ const DAY: i64 = 86_400_000_000;
 /// How many days have partitions ahead: none is made while tasks are stored.
 const AHEAD: i64 = 3;
 
-/// Makes partitions and drops those whose time is over. Its locks are in the way of all who use the history, so it does
-/// not wait for them: the next sweep tries again.
+/// Makes partitions and drops those whose time is over, and that nobody uses: the next sweep drops the others.
 struct SweepDays {
     keep: Duration,
     limit: u32,
@@ -42,7 +41,7 @@ pub(super) async fn sweep(
     let days = match database.write(SweepDays { keep, limit, now }).await {
         Ok(days) => days,
         Err(error) => {
-            tracing::debug!(%error, "the days of the history are in use; another sweep drops what is over");
+            tracing::debug!(%error, "the days of the history were not swept; they are the next time");
             0
         }
     };
@@ -65,7 +64,6 @@ impl Write for SweepDays {
     async fn run(calls: &[Self], step: &mut Step<'_>) -> Outcome<Vec<u64>> {
         let mut dropped = Vec::with_capacity(calls.len());
         for Self { keep, limit, now } in calls {
-            step.execute(query("SET LOCAL lock_timeout = 200")).await?;
             let today = day(now.as_micros());
             // Others that sweep at the same time make and drop the same.
             step.execute(query("SELECT FROM history_days FOR UPDATE")).await?;
@@ -83,14 +81,14 @@ impl Write for SweepDays {
 
 /// Each takes the moment up to which, and how many at most.
 const SWEEPS: [&str; 3] = [
-    "DELETE FROM history WHERE day = -1 AND (tenant_id, state, place) IN
-         (SELECT tenant_id, state, place FROM history_apart WHERE until <= $1 AND until IS NOT NULL ORDER BY until LIMIT $2
-          FOR UPDATE SKIP LOCKED)",
-    "DELETE FROM history WHERE day = -1 AND (tenant_id, state, place) IN
-         (SELECT tenant_id, state, place FROM history_apart WHERE finished_at <= $1 AND until IS NULL
-          ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    "DELETE FROM task_keys WHERE (tenant_id, key) IN
-         (SELECT tenant_id, key FROM task_keys WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    "DELETE FROM history_apart WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM history_apart WHERE until <= $1 AND until IS NOT NULL ORDER BY until LIMIT $2
+         FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM history_apart WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM history_apart WHERE finished_at <= $1 AND until IS NULL ORDER BY finished_at LIMIT $2
+         FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM task_keys WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM task_keys WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))",
 ];
 
 #[async_trait]

@@ -1,15 +1,18 @@
 //! Group commit across callers: the calls of one kind that wait share a transaction.
 //!
-//! A few lanes take turns at the queue of calls: while one lane's transaction is made durable, the next lane takes in
-//! what came meanwhile. So a lone call never waits for company, and under load the size of a group follows the time
-//! of a commit. A group with a call that is refused is run again call by call, so that only that one fails.
+//! While a group is made durable the next one gathers. It begins when the one before has ended, or when it is so large that
+//! another connection is worth it ([`LARGE`]). Callers that were just answered often come back at once: a group that others
+//! wait in already gives them a moment, a fraction of what a transaction takes, so that all of them share the next one
+//! instead of taking turns with those that came meanwhile. A lone call never waits for company.
 //!
-//! A caller that goes away while it waits changes nothing: its step runs to its end.
+//! A group with a call that is refused is run again call by call, so that only that one fails. A caller that goes away
+//! while it waits changes nothing: its step runs to its end.
 
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use tidemill_store::{Error, Result};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Write;
@@ -20,8 +23,47 @@ const MAX_CALLS: usize = 512;
 /// About how many bytes of rows share a transaction at most.
 const MAX_BYTES: usize = 4 << 20;
 
+/// A group of so many bytes does not wait for the one before.
+const LARGE: usize = 64 << 10;
+/// How long those that were answered are waited for at most, and which fraction of a transaction's time.
+const MOMENT: Duration = Duration::from_micros(400);
+const FRACTION: u32 = 4;
+
 type Call<W> = (W, oneshot::Sender<Result<<W as Write>::Output>>);
-type Calls<W> = Arc<Mutex<mpsc::Receiver<Call<W>>>>;
+type Calls<W> = Arc<(Mutex<mpsc::Receiver<Call<W>>>, Turns)>;
+
+/// Which groups are under way, and how the last one ended.
+#[derive(Default)]
+struct Turns {
+    state: std::sync::Mutex<Turn>,
+    ended: Notify,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    under_way: usize,
+    /// How many callers were answered last, and until when they are waited for.
+    answered: usize,
+    until: Option<Instant>,
+}
+
+impl Turns {
+    fn now(&self) -> Turn {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).under_way += 1;
+    }
+
+    fn end(&self, answered: usize, began: Instant) {
+        let mut turn = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + (began.elapsed() / FRACTION).min(MOMENT);
+        *turn = Turn { under_way: turn.under_way - 1, answered, until: Some(until) };
+        drop(turn);
+        self.ended.notify_waiters();
+    }
+}
 
 /// The lanes of one kind of step.
 pub(crate) struct Lanes<W: Write> {
@@ -33,7 +75,7 @@ impl<W: Write> Lanes<W> {
     /// Starts so many lanes. They end when this is closed or dropped and nothing waits.
     pub(crate) fn start(database: &Arc<Database>, count: u32) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_CALLS);
-        let calls = Arc::new(Mutex::new(receiver));
+        let calls = Arc::new((Mutex::new(receiver), Turns::default()));
         let lane = |_| tokio::spawn(run(Arc::clone(database), Arc::clone(&calls)));
         let lanes = Mutex::new((0..count).map(lane).collect());
         Self { sender: std::sync::Mutex::new(Some(sender)), lanes }
@@ -64,7 +106,10 @@ fn closed() -> Error {
 async fn run<W: Write>(database: Arc<Database>, calls: Calls<W>) {
     while let Some(group) = gather(&calls).await {
         let (writes, callers): (Vec<W>, Vec<_>) = group.into_iter().unzip();
-        match database.transact(&writes).await {
+        let began = Instant::now();
+        let outcome = database.transact(&writes).await;
+        calls.1.end(writes.len(), began);
+        match outcome {
             Ok(outputs) => {
                 for (caller, output) in callers.into_iter().zip(outputs) {
                     // A caller that has gone away needs no answer.
@@ -81,18 +126,58 @@ async fn run<W: Write>(database: Arc<Database>, calls: Calls<W>) {
     }
 }
 
-/// The calls that wait, or the next one; none when there will be no more.
-async fn gather<W: Write>(calls: &Calls<W>) -> Option<Vec<Call<W>>> {
+/// The calls that wait, or the next one; none when there will be no more. The group is under way then.
+async fn gather<W: Write>((calls, turns): &(Mutex<mpsc::Receiver<Call<W>>>, Turns)) -> Option<Vec<Call<W>>> {
     let mut calls = calls.lock().await;
+    // Those that came before the last group ended: it was not they who were answered.
+    let mut others = calls.len();
     let first = calls.recv().await?;
-    let mut bytes = first.0.bytes();
-    let mut group = vec![first];
-    while group.len() < MAX_CALLS && bytes < MAX_BYTES {
-        let Ok(next) = calls.try_recv() else { break };
-        bytes += next.0.bytes();
-        group.push(next);
+    let mut group = Group { bytes: first.0.bytes(), calls: vec![first] };
+    loop {
+        while !group.is_full()
+            && let Ok(next) = calls.try_recv()
+        {
+            group.push(next);
+        }
+        let ended = turns.ended.notified();
+        let turn = turns.now();
+        if group.is_full() || (turn.under_way > 0 && group.bytes >= LARGE) {
+            break;
+        }
+        if turn.under_way > 0 {
+            tokio::select! {
+                next = calls.recv() => match next {
+                    Some(next) => group.push(next),
+                    None => break,
+                },
+                () = ended => others = group.calls.len(),
+            }
+            continue;
+        }
+        let is_over = turn.until.is_none_or(|until| until <= Instant::now());
+        if is_over || group.calls.len() >= others + turn.answered {
+            break;
+        }
+        tokio::task::yield_now().await;
     }
-    Some(group)
+    turns.begin();
+    Some(group.calls)
+}
+
+struct Group<W: Write> {
+    calls: Vec<Call<W>>,
+    bytes: usize,
+}
+
+impl<W: Write> Group<W> {
+    fn is_full(&self) -> bool {
+        self.calls.len() >= MAX_CALLS || self.bytes >= MAX_BYTES
+    }
+
+    fn push(&mut self, call: Call<W>) {
+        self.bytes += call.0.bytes();
+        self.calls.push(call);
+    }
 }
 
 /// Whether the error is no single call's.

@@ -32,15 +32,15 @@ impl<'a> Attempts<'a> {
     }
 
     /// Those that counted: all, or those of these numbers, from 1.
-    fn counted(self, numbers: Option<Vec<i64>>) -> Vec<Id> {
+    fn counted(self, numbers: Option<Vec<i32>>) -> Vec<Id> {
         let Some(numbers) = numbers else { return self.ids };
-        let id = |number: i64| self.ids.get(usize::try_from(number - 1).ok()?).copied();
+        let id = |number: i32| self.ids.get(usize::try_from(number - 1).ok()?).copied();
         numbers.into_iter().filter_map(id).collect()
     }
 }
 
 /// Whether the fence held, which counted by their numbers (none for all), how many changes of counts there were.
-type Saved = (bool, Option<Vec<i64>>, i64);
+type Saved = (bool, Option<Vec<i32>>, i64);
 
 /// Attempts that were the last.
 #[derive(Default)]

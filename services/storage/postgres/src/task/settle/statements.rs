@@ -1,4 +1,8 @@
 //! The statements that end attempts: each whole, so that it can be a transaction of its own.
+//!
+//! The places are sorted, so a row finds what was sent for it by its place's rank among them (`width_bucket`). A join would
+//! leave it to the planner whether it looks the rows up or reads the whole index, and a whole index has everything in it
+//! that is dead.
 
 use crate::task::fence::fenced;
 
@@ -6,11 +10,13 @@ use crate::task::fence::fenced;
 macro_rules! gone {
     () => {
         ", gone AS MATERIALIZED (
-             DELETE FROM queue q USING unnest($3::bigint[], $4::bigint[], $5::integer[]) WITH ORDINALITY
-                 AS e (place, created_at, state, number)
-             WHERE q.place = e.place AND q.created_at = e.created_at AND (SELECT holds FROM fence)
-             RETURNING q.place, e.number, q.tenant_id, q.priority, q.kind, e.state, q.keep IS DISTINCT FROM 0 OR e.state <> 3 AS is_kept,
-                       CASE WHEN q.keep IS DISTINCT FROM 0 OR e.state <> 3 THEN q END AS kept
+             DELETE FROM queue q
+             WHERE q.place = ANY ($3::bigint[]) AND q.created_at = ($4::bigint[])[width_bucket(q.place, $3)]
+               AND (SELECT holds FROM fence)
+             RETURNING q.place, width_bucket(q.place, $3) AS number, q.tenant_id, q.priority, q.kind,
+                       ($5::integer[])[width_bucket(q.place, $3)] AS state,
+                       q.keep IS DISTINCT FROM 0 OR ($5::integer[])[width_bucket(q.place, $3)] <> 3 AS is_kept,
+                       CASE WHEN q.keep IS DISTINCT FROM 0 OR ($5::integer[])[width_bucket(q.place, $3)] <> 3 THEN q END AS kept
          )"
     };
 }
@@ -23,19 +29,20 @@ macro_rules! kept {
              INSERT INTO history (tenant_id, place, created_at, run_at, max_attempts, attempt, finished_at, state, day, priority,
                                   kind, payload, keep, key_until, started_at, until, trace_parent, options, key, worker, error,
                                   result, progress, checkpoint)
-             SELECT g.tenant_id, g.place, (g.kept).created_at, (g.kept).run_at, (g.kept).max_attempts, e.attempt, e.finished_at,
+             SELECT g.tenant_id, g.place, (g.kept).created_at, (g.kept).run_at, (g.kept).max_attempts, g.attempt, g.finished_at,
                     g.state,
                     CASE WHEN g.state = 3 AND (g.kept).keep IS NOT NULL
-                           OR e.finished_at - (g.kept).created_at > 86400000000
+                           OR g.finished_at - (g.kept).created_at > 86400000000
                            OR (g.kept).created_at / 86400000000 <> ALL (ARRAY(SELECT day FROM history_days)) THEN -1
                          ELSE (g.kept).created_at / 86400000000 END,
-                    g.priority, g.kind, (g.kept).payload, (g.kept).keep, (g.kept).key_until, e.started_at,
-                    CASE WHEN g.state = 3 THEN e.finished_at + (g.kept).keep END,
-                    (g.kept).trace_parent, (g.kept).options, (g.kept).key, e.worker,
-                    nullif(coalesce(e.error, (g.kept).error), ''), e.result, (g.kept).progress, (g.kept).checkpoint
-             FROM gone g JOIN unnest($6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::text[], $11::text[])
-                 WITH ORDINALITY AS e (attempt, started_at, worker, finished_at, error, result, number) ON e.number = g.number
-             WHERE g.is_kept
+                    g.priority, g.kind, (g.kept).payload, (g.kept).keep, (g.kept).key_until, g.started_at,
+                    CASE WHEN g.state = 3 THEN g.finished_at + (g.kept).keep END,
+                    (g.kept).trace_parent, (g.kept).options, (g.kept).key, g.worker,
+                    nullif(coalesce(g.error, (g.kept).error), ''), g.result, (g.kept).progress, (g.kept).checkpoint
+             FROM (SELECT g.*, ($6::bigint[])[g.number] AS attempt, ($7::bigint[])[g.number] AS started_at,
+                          ($8::text[])[g.number] AS worker, ($9::bigint[])[g.number] AS finished_at,
+                          ($10::text[])[g.number] AS error, ($11::text[])[g.number] AS result
+                   FROM gone g WHERE g.is_kept OFFSET 0) g
          )"
     };
 }
@@ -69,7 +76,7 @@ pub(super) const END_RECORDED: &str = concat!(
     fenced!(),
     gone!(),
     kept!(),
-    ", freed AS MATERIALIZED (DELETE FROM leases l WHERE l.place = ANY($3) AND l.place IN (SELECT place FROM gone)
+    ", freed AS MATERIALIZED (DELETE FROM leases l WHERE l.place = ANY($3) AND l.place = ANY (ARRAY(SELECT place FROM gone))
      RETURNING l.place)",
     counted!("count(*) FILTER (WHERE place IN (SELECT place FROM freed))")
 );
@@ -78,13 +85,15 @@ pub(super) const END_RECORDED: &str = concat!(
 pub(super) const AGAIN: &str = concat!(
     fenced!(),
     ", gone AS MATERIALIZED (
-         UPDATE queue q SET attempt = e.attempt, started_at = e.started_at, worker = e.worker, run_at = e.run_at, error = e.error
-         FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::text[])
-             WITH ORDINALITY AS e (place, created_at, attempt, started_at, worker, run_at, error, number)
-         WHERE q.place = e.place AND q.created_at = e.created_at AND (SELECT holds FROM fence)
-         RETURNING q.place, e.number, q.tenant_id, q.priority, q.kind
+         UPDATE queue q
+         SET attempt = ($5::bigint[])[width_bucket(q.place, $3)], started_at = ($6::bigint[])[width_bucket(q.place, $3)],
+             worker = ($7::text[])[width_bucket(q.place, $3)], run_at = ($8::bigint[])[width_bucket(q.place, $3)],
+             error = ($9::text[])[width_bucket(q.place, $3)]
+         WHERE q.place = ANY ($3::bigint[]) AND q.created_at = ($4::bigint[])[width_bucket(q.place, $3)]
+           AND (SELECT holds FROM fence)
+         RETURNING q.place, width_bucket(q.place, $3) AS number, q.tenant_id, q.priority, q.kind
      ), freed AS MATERIALIZED (
-         DELETE FROM leases l WHERE l.place = ANY($3) AND l.place IN (SELECT place FROM gone) RETURNING l.place
+         DELETE FROM leases l WHERE l.place = ANY($3) AND l.place = ANY (ARRAY(SELECT place FROM gone)) RETURNING l.place
      ), counted AS MATERIALIZED (
          SELECT tenant_id, priority, kind, count(*) AS tasks FROM gone WHERE place IN (SELECT place FROM freed)
          GROUP BY tenant_id, priority, kind
