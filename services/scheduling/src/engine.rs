@@ -10,6 +10,7 @@ mod answer;
 mod audit;
 mod bodies;
 mod census;
+mod clock;
 mod held;
 mod intake;
 mod record;
@@ -72,9 +73,9 @@ pub(crate) enum Event {
     /// A task that waits again at its old place.
     Revived(Box<Task>),
     /// A page of a queue.
-    Refilled { refill: Refill, tasks: Vec<Task>, through: i64, more: bool },
+    Refilled { epoch: Epoch, refill: Refill, tasks: Vec<Task>, through: i64, more: bool },
     /// A page could not be read.
-    RefillFailed(Refill),
+    RefillFailed { epoch: Epoch, refill: Refill },
     /// How many tasks of each queue of a shard wait, as the store says.
     Audited { epoch: Epoch, queues: Vec<(QueueKey, usize)> },
     /// The settings of a shard's tenants.
@@ -136,8 +137,8 @@ pub(crate) enum Effect {
     LoadNew { epoch: Epoch, after: i64 },
     /// Tell the owner of a shard, at this address, that it has new tasks.
     WakeOwner { address: String },
-    /// Read a page of a queue.
-    Refill(Refill),
+    /// Read a page of a queue of a shard.
+    Refill { epoch: Epoch, refill: Refill },
     /// Read how many tasks wait in each queue of a shard.
     Count(Epoch),
     /// Read the settings of a shard's tenants.
@@ -197,6 +198,8 @@ pub(crate) struct Engine {
     fetching: usize,
     /// How often a task's worker was lost while it ran it.
     losses: HashMap<Id, u32>,
+    /// When it heard something last.
+    heard_at: Option<Timestamp>,
     waits: Vec<Wait>,
     next_read: Timestamp,
     next_expiry: Timestamp,
@@ -251,6 +254,7 @@ impl Engine {
             unweighed: Vec::new(),
             fetching: 0,
             losses: HashMap::new(),
+            heard_at: None,
             waits: Vec::new(),
             next_read: Timestamp::default(),
             next_expiry: Timestamp::default(),
@@ -276,6 +280,27 @@ impl Engine {
         std::mem::take(&mut self.waits)
     }
 
+    /// How many credits a worker has left.
+    #[cfg(test)]
+    pub(crate) fn credits(&self, session: SessionId) -> Option<u32> {
+        self.sessions.get(&session).map(Session::credits)
+    }
+
+    /// What is in memory, by name, as far as there is anything: nothing of it has a reason when all tasks have ended.
+    #[cfg(test)]
+    pub(crate) fn left_over(&self) -> Vec<String> {
+        let counts = [
+            ("held", self.held.len()),
+            ("delayed", self.delayed.len()),
+            ("due", self.due.len()),
+            ("bodies", self.bodies.len()),
+            ("fetching", self.fetching),
+            ("losses", self.losses.len()),
+            ("queued", self.policy.len()),
+        ];
+        counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect()
+    }
+
     /// One step: takes in the event, decides, says what is to be done.
     #[cfg(test)]
     pub(crate) fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
@@ -287,6 +312,7 @@ impl Engine {
 
     /// Takes in an event without handing anything out; [`Self::pump`] after several.
     pub(crate) fn hear(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.keep_time(now);
         match event {
             Event::Board { board, asked_at } => self.on_board(board, asked_at, now, effects),
             Event::Loaded(loaded) => self.on_loaded(*loaded, now, effects),
@@ -298,10 +324,10 @@ impl Engine {
             }
             Event::NewFailed(epoch) => self.on_new_failed(epoch),
             Event::Revived(task) => self.on_revived(*task, now, effects),
-            Event::Refilled { refill, tasks, through, more } => {
-                self.on_refilled(&refill, tasks, through, more, now);
+            Event::Refilled { epoch, refill, tasks, through, more } => {
+                self.on_refilled(epoch, &refill, tasks, through, more, now);
             }
-            Event::RefillFailed(refill) => self.policy.refill_failed(&refill),
+            Event::RefillFailed { epoch, refill } => self.on_refill_failed(epoch, &refill),
             Event::Audited { epoch, queues } => self.on_audited(epoch, &queues, now),
             Event::Settings { epoch, settings } => self.on_settings(epoch, settings, now),
             Event::SettingsChanged(tenant) => self.on_settings_changed(&tenant, effects),
@@ -324,7 +350,7 @@ impl Engine {
                 self.on_settled(settlement, &accepted, follow_ups, now, effects);
             }
             Event::SettleFailed(settlement) => self.on_settle_failed(settlement, effects),
-            Event::Recorded { leases, gone } => self.on_recorded(&leases, &gone, effects),
+            Event::Recorded { leases, gone } => self.on_recorded(&leases, &gone, now, effects),
             Event::RecordFailed { leases, given_back } => self.on_record_failed(&leases, given_back),
             Event::Fenced(shard) => self.lose(shard, effects),
             Event::Cancelled(task) => self.on_cancelled(task, effects),
@@ -338,9 +364,7 @@ impl Engine {
         if !self.draining {
             self.grant(now, effects);
         }
-        while let Some(refill) = self.policy.next_refill() {
-            effects.push(Effect::Refill(refill));
-        }
+        self.refill(effects);
     }
 
     fn on_tenants(&mut self, weights: Vec<(TenantName, u32)>) {

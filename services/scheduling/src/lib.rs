@@ -10,6 +10,8 @@
 //! store, wakes the engine. To add a rule of order: in `tidemill-policy`.
 
 mod actor;
+#[cfg(any(test, feature = "checker"))]
+pub mod checker;
 pub mod config;
 mod convert;
 mod engine;
@@ -19,6 +21,8 @@ pub mod peers;
 mod perform;
 mod schedule;
 pub mod service;
+#[cfg(test)]
+mod simulation;
 pub mod steering;
 mod submit;
 mod waits;

@@ -61,7 +61,7 @@ impl Performer {
             Effect::Load(epoch) => vec![self.load(epoch).await],
             Effect::LoadNew { epoch, after } => vec![self.load_new(epoch, after).await],
             Effect::WakeOwner { address } => self.wake(&address).await,
-            Effect::Refill(refill) => vec![self.refill(refill).await],
+            Effect::Refill { epoch, refill } => vec![self.refill(epoch, refill).await],
             Effect::Count(epoch) => self.count(epoch).await.into_iter().collect(),
             Effect::LoadSettings(epoch) => self.settings(epoch).await.into_iter().collect(),
             Effect::Fire(firing) => vec![self.fire(*firing).await],

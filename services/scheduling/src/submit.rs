@@ -152,7 +152,7 @@ fn gather(first: Submission, waiting: &mut mpsc::UnboundedReceiver<Submission>) 
 }
 
 /// A task that was just stored, as the store would tell of it.
-fn waiting(tenant: &str, new: NewTask, id: &str) -> Option<Task> {
+pub(crate) fn waiting(tenant: &str, new: NewTask, id: &str) -> Option<Task> {
     let created_at = from_micros(id.parse::<Id>().ok()?.moment().as_micros());
     Some(Task {
         id: id.to_owned(),

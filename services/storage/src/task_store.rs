@@ -26,7 +26,14 @@ use crate::convert::task::{
 use crate::{Deps, Error, Result};
 
 /// The service, and how long it remembers keys.
-pub(crate) struct Tasks(pub(crate) Deps, pub(crate) Duration);
+pub struct Tasks(pub(crate) Deps, pub(crate) Duration);
+
+impl Tasks {
+    /// The service without a server around it, for a caller in the same process.
+    pub fn over(deps: Deps, keep_keys: Duration) -> Self {
+        Self(deps, keep_keys)
+    }
+}
 
 #[tonic::async_trait]
 impl TaskStoreService for Tasks {

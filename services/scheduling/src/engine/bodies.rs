@@ -41,6 +41,12 @@ impl Bodies {
         Some(task)
     }
 
+    /// How many are kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Drops those that are not to be kept.
     pub(super) fn retain(&mut self, keep: impl Fn(Id) -> bool) {
         let bytes = &mut self.bytes;

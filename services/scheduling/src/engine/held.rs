@@ -28,8 +28,12 @@ pub(crate) struct Held {
     pub(super) retry: Option<Box<RetryPolicy>>,
     /// The store was told of it, or is being told.
     pub(super) recorded: bool,
+    /// The store has said that it knows of it.
+    pub(super) written: bool,
     /// Its end is being told to the store.
     pub(super) ending: bool,
+    /// Its worker has ended it, and the store did not hear how.
+    pub(super) unheard: bool,
     /// To be handed out when it is recorded.
     pub(super) waiting: Option<Box<Task>>,
 }
@@ -42,6 +46,16 @@ pub(crate) struct Running {
 }
 
 impl Held {
+    /// Whether its worker is away with it. One whose end the store did not hear has lost no worker.
+    pub(super) fn is_lost(&self) -> bool {
+        self.session.is_none() && !self.unheard
+    }
+
+    /// Whether the shard's next owner would know of it as it is.
+    pub(super) fn is_known(&self) -> bool {
+        self.written && !self.ending && self.waiting.is_none()
+    }
+
     /// The attempt as the store reads it.
     pub(super) fn attempt(&self) -> store::Attempt {
         store::Attempt {
@@ -75,7 +89,9 @@ impl Engine {
                 max_attempts: u32::try_from(task.max_attempts).unwrap_or(0),
                 retry: task.options.and_then(|options| options.retry).map(Box::new),
                 recorded: true,
+                written: true,
                 ending: false,
+                unheard: false,
                 waiting: None,
                 candidate,
             };
@@ -159,13 +175,16 @@ impl Engine {
         self.bodies.take(task);
         if let Some(held) = self.drop_held(task) {
             self.policy.finished(task);
-            Self::say_cancel(&held, effects);
+            self.stop(&held, effects);
         }
     }
 
-    /// Tells the worker, if it is there, to stop an attempt.
-    pub(super) fn say_cancel(held: &Held, effects: &mut Vec<Effect>) {
+    /// Tells the worker, if it is there, to stop an attempt. What it was not given yet costs it no credit.
+    pub(super) fn stop(&mut self, held: &Held, effects: &mut Vec<Effect>) {
         if let Some(session) = held.session {
+            if held.waiting.is_some() {
+                return self.on_credits(session, 1);
+            }
             let task_id = held.candidate.id.to_string();
             let attempt = api::RunningTask { task_id: task_id.clone(), token: held.token.to_string() };
             let cancel = api::Cancel { task_ids: vec![task_id], attempts: vec![attempt] };

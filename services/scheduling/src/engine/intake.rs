@@ -2,7 +2,7 @@
 //!
 //! A task that this scheduler stored comes straight from its commit; one that somebody else stored is read from the
 //! log. Places are given in the order of commits, so a log that was read up to a place misses nothing before it: the
-//! places that came straight and join on move the mark, and those that do not are skipped when the gap is read.
+//! places that came straight and join on move the mark, and those that do not wait until the gap is read.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,9 @@ use super::{Effect, Engine, Epoch, Loaded, audit};
 pub(super) struct Log {
     /// Everything up to this place is known.
     through: i64,
-    /// Runs of places beyond it that are known: first to last.
-    beyond: BTreeMap<i64, i64>,
+    /// Tasks that came straight from their commit although something before them is not known yet. They wait for it: who had
+    /// his answer before another asked is served before him, whichever schedulers they spoke to.
+    beyond: BTreeMap<i64, Task>,
     /// Whether it is being read, and whether to read again after that.
     reading: Option<bool>,
 }
@@ -31,30 +32,31 @@ impl Log {
         Self { through: place, ..Self::default() }
     }
 
-    /// Whether a place is known.
-    fn knows(&self, place: i64) -> bool {
-        place <= self.through
-            || self.beyond.range(..=place).next_back().is_some_and(|(_, last)| place <= *last)
-    }
-
-    /// Notes a place that came straight from its commit.
-    fn note(&mut self, place: i64) {
-        if place == self.through + 1 {
-            self.advance(place);
-        } else if place > self.through {
-            match self.beyond.range_mut(..place).next_back() {
-                Some((_, last)) if *last + 1 == place => *last = place,
-                _ => _ = self.beyond.insert(place, place),
-            }
+    /// Takes a task that came straight from its commit, if it is not known.
+    fn take(&mut self, place: i64, task: Task) {
+        if place > self.through {
+            self.beyond.insert(place, task);
         }
     }
 
-    /// Everything up to this place is known now.
+    /// The next task that nothing unknown is before.
+    fn next(&mut self) -> Option<Task> {
+        let first = self.beyond.first_entry().filter(|first| *first.key() == self.through + 1)?;
+        self.through = *first.key();
+        Some(first.remove())
+    }
+
+    /// The log was read up to this place: what is not known up to there has ended.
     fn advance(&mut self, place: i64) {
         self.through = self.through.max(place);
-        while let Some(run) = self.beyond.first_entry().filter(|run| *run.key() <= self.through + 1) {
-            self.through = self.through.max(run.remove());
-        }
+        self.beyond = self.beyond.split_off(&(self.through + 1));
+    }
+
+    /// Nothing is missing before what came straight: the places between were never used.
+    fn close(&mut self) -> BTreeMap<i64, Task> {
+        let last = self.beyond.last_key_value().map_or(self.through, |(place, _)| *place);
+        self.through = self.through.max(last);
+        std::mem::take(&mut self.beyond)
     }
 }
 
@@ -112,13 +114,11 @@ impl Engine {
                 continue;
             };
             let Some(log) = self.shards.log(epoch) else { continue };
-            if log.knows(id.place()) {
-                continue;
+            log.take(id.place(), task);
+            while let Some(task) = self.shards.log(epoch).and_then(Log::next) {
+                self.admit(task, now, effects);
             }
-            log.note(id.place());
-            let is_gap = !log.beyond.is_empty();
-            self.admit(id, task, now, effects);
-            if is_gap {
+            if self.shards.log(epoch).is_some_and(|log| !log.beyond.is_empty()) {
                 self.read_new(epoch, effects);
             }
         }
@@ -142,23 +142,19 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        for task in tasks {
-            let Some(id) = task.id.parse::<Id>().ok() else { continue };
-            let Some(log) = self.shards.log(epoch) else { return };
-            if !log.knows(id.place()) {
-                self.admit(id, task, now, effects);
-            }
+        let Some(log) = self.shards.log(epoch) else { return };
+        let known = log.through;
+        log.advance(through);
+        // What came straight was committed before the reading began, so everything before it was there to be read.
+        let rest = if !more && log.reading == Some(false) { log.close() } else { BTreeMap::new() };
+        let is_new = |task: &Task| task.id.parse::<Id>().is_ok_and(|id| id.place() > known);
+        for task in tasks.into_iter().filter(is_new).chain(rest.into_values()) {
+            self.admit(task, now, effects);
+        }
+        while let Some(task) = self.shards.log(epoch).and_then(Log::next) {
+            self.admit(task, now, effects);
         }
         let Some(log) = self.shards.log(epoch) else { return };
-        log.advance(through);
-        if !more {
-            // What is known beyond was committed, so everything before it was there to be read.
-            let last = log.beyond.last_key_value().map_or(through, |(_, last)| *last);
-            if log.reading == Some(false) {
-                log.advance(last);
-                log.beyond.clear();
-            }
-        }
         let again = log.reading.take() == Some(true);
         if again || more {
             self.read_new(epoch, effects);
@@ -171,14 +167,34 @@ impl Engine {
         }
     }
 
+    /// Asks for more of the queues that run low.
+    pub(super) fn refill(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(refill) = self.policy.next_refill() {
+            let shard = Shard::of_tenant(&refill.queue.tenant);
+            let Some(epoch) = self.shards.epoch(shard).map(|epoch| (shard, epoch)) else { continue };
+            effects.push(Effect::Refill { epoch, refill });
+        }
+    }
+
+    pub(super) fn on_refill_failed(&mut self, epoch: Epoch, refill: &Refill) {
+        if self.shards.log(epoch).is_some() {
+            self.policy.refill_failed(refill);
+        }
+    }
+
+    /// What was asked for before the shard was lost is of no use, also if it is owned again.
     pub(super) fn on_refilled(
         &mut self,
+        epoch: Epoch,
         refill: &Refill,
         tasks: Vec<Task>,
         through: i64,
         more: bool,
         now: Timestamp,
     ) {
+        if self.shards.log(epoch).is_none() {
+            return;
+        }
         let mut page = Vec::with_capacity(tasks.len());
         let mut bodies = Vec::with_capacity(tasks.len());
         for task in tasks {
@@ -205,15 +221,16 @@ impl Engine {
         let Some(id) = task.id.parse::<Id>().ok() else { return };
         let shard = Shard::of_place(id.place());
         if self.shards.epoch(shard).is_some() {
-            self.admit(id, task, now, effects);
+            self.admit(task, now, effects);
         } else {
             self.wake_owner(shard, effects);
         }
     }
 
     /// Takes a waiting task in: to be picked, or to wait for its time.
-    fn admit(&mut self, id: Id, task: Task, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn admit(&mut self, task: Task, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some((candidate, run_at)) = self.candidate(&task) else { return };
+        let id = candidate.id;
         if !self.tenants.contains(&candidate.tenant) {
             self.tenants.insert(candidate.tenant.clone());
             effects.push(Effect::LoadTenants(vec![candidate.tenant.clone()]));

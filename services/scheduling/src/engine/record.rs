@@ -1,7 +1,7 @@
 //! Leases on their way into the store: those that have lasted for a moment, so that the next owner of their shard knows
 //! what runs. Most tasks are over before, and never get there.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use tidemill_kernel::{Id, Shard, Timestamp};
@@ -10,7 +10,7 @@ use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::Lease;
 
-use super::{Effect, Engine, Held};
+use super::{Effect, Engine, Held, SessionId};
 
 /// A lease that has lasted so long is recorded.
 const RECORD_AFTER: Duration = Duration::from_millis(25);
@@ -25,7 +25,7 @@ pub(super) struct Records {
     /// Tasks whose recorded lease was given back.
     given_back: BTreeSet<Id>,
     /// How far tasks are, the latest word of each.
-    progress: HashMap<Id, store::TaskProgress>,
+    progress: BTreeMap<Id, store::TaskProgress>,
 }
 
 impl Records {
@@ -39,9 +39,29 @@ impl Records {
         self.given_back.insert(task);
     }
 
-    /// Whether nothing that is held has still to be written.
-    pub(super) fn is_written(&self, held: &HashMap<Id, Held>) -> bool {
-        self.given_back.is_empty() && held.values().all(|held| held.recorded && held.waiting.is_none())
+    /// Forgets that a lease was given back: the next one takes its place in the store.
+    pub(super) fn take_back(&mut self, task: Id) -> bool {
+        self.given_back.remove(&task)
+    }
+
+    /// Forgets what was to be told of a shard: that is its next owner's.
+    pub(super) fn forget(&mut self, shard: Shard) {
+        self.given_back.retain(|task| Shard::of_place(task.place()) != shard);
+        self.progress.retain(|task, _| Shard::of_place(task.place()) != shard);
+    }
+
+    /// The clock was set back by this much.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        self.young.iter_mut().for_each(|(since, ..)| *since = *since - by);
+    }
+
+    /// The shards of which something has still to be written, so that their next owner knows what runs.
+    pub(super) fn unwritten(&self, held: &HashMap<Id, Held>) -> BTreeSet<Shard> {
+        let open = held.iter().filter(|(_, held)| !held.is_known()).map(|(task, _)| task);
+        open.chain(&self.given_back)
+            .chain(self.progress.keys())
+            .map(|task| Shard::of_place(task.place()))
+            .collect()
     }
 }
 
@@ -86,7 +106,7 @@ impl Engine {
     }
 
     fn send_progress(&mut self, effects: &mut Vec<Effect>) {
-        let progress: Vec<_> = self.records.progress.drain().collect();
+        let progress: Vec<_> = std::mem::take(&mut self.records.progress).into_iter().collect();
         for chunk in progress.chunks(REQUEST) {
             let fence = self.shards.fence(chunk.iter().map(|(id, _)| Shard::of_place(id.place())));
             let progress = chunk.iter().map(|(_, progress)| progress.clone()).collect();
@@ -95,14 +115,23 @@ impl Engine {
     }
 
     /// Hands out what waited for its record; stops what is gone.
-    pub(super) fn on_recorded(&mut self, leases: &[(Id, Id)], gone: &[Id], effects: &mut Vec<Effect>) {
+    pub(super) fn on_recorded(
+        &mut self,
+        leases: &[(Id, Id)],
+        gone: &[Id],
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let until = now + self.config.lease();
         for task in gone {
             self.on_cancelled(*task, effects);
         }
-        let mut ready: HashMap<u64, Vec<Lease>> = HashMap::new();
+        let mut ready: BTreeMap<SessionId, Vec<Lease>> = BTreeMap::new();
         for (task, token) in leases {
             let Some(held) = self.held.get_mut(task).filter(|held| held.token == *token) else { continue };
+            held.written = true;
             let Some(waiting) = held.waiting.take() else { continue };
+            held.until = until;
             match held.session {
                 Some(session) => {
                     let lease = super::session::lease(*waiting, *token, held.until);
@@ -119,7 +148,8 @@ impl Engine {
 
     /// They are told again; what waited for its record waits in its queue instead.
     pub(super) fn on_record_failed(&mut self, leases: &[(Id, Id)], given_back: Vec<Id>) {
-        self.records.given_back.extend(given_back);
+        let held = &self.held;
+        self.records.given_back.extend(given_back.into_iter().filter(|task| !held.contains_key(task)));
         for (task, token) in leases {
             let Some(held) = self.held.get(task).filter(|held| held.token == *token) else { continue };
             if held.waiting.is_some() {

@@ -1,6 +1,6 @@
 //! Workers' streams: who is there, what they take, what they are given.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use tidemill_kernel::{Id, Shard, Timestamp};
 use tidemill_policy::{Candidate, Kind, Worker};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
+use tidemill_proto::storage::v1::RecordedLease;
 use tidemill_proto::time::{duration, from_micros, to_micros};
 use tidemill_proto::types::v1::{Lease, Task, TaskState};
 
@@ -31,6 +32,24 @@ pub(crate) struct Session {
     /// How many requests that tell the store of ended attempts are under way: others gather in `ended`.
     pub(super) settling: u32,
     pub(super) ended: VecDeque<Ended>,
+}
+
+/// What one round of picking makes.
+#[derive(Default)]
+struct Dealt {
+    /// To be said at once, in the order of the sessions.
+    leases: BTreeMap<SessionId, Vec<Lease>>,
+    /// To be recorded first.
+    careful: Vec<RecordedLease>,
+    /// Not to be handed out now. They go back after the round: before its end they would be picked again, for ever.
+    aside: Vec<(SessionId, Id, Task)>,
+}
+
+#[cfg(test)]
+impl Session {
+    pub(super) fn credits(&self) -> u32 {
+        self.credits
+    }
 }
 
 impl Engine {
@@ -77,8 +96,7 @@ impl Engine {
     /// Picks for the workers that have credits, a turn each, until nobody takes more. What is in memory whole goes out at once;
     /// the rest is read first.
     pub(super) fn grant(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let mut leases: HashMap<SessionId, Vec<Lease>> = HashMap::new();
-        let mut careful = Vec::new();
+        let mut dealt = Dealt::default();
         loop {
             let mut any = false;
             let open: Vec<SessionId> =
@@ -90,16 +108,13 @@ impl Engine {
                 let picked = self.policy.take(&session.view, now);
                 session.credits -= u32::try_from(picked.len()).unwrap_or(slots).min(session.credits);
                 any |= !picked.is_empty();
-                self.deal(id, picked, now, &mut leases, &mut careful, effects);
+                self.deal(id, picked, now, &mut dealt, effects);
             }
             if !any {
                 break;
             }
         }
-        self.send_records(careful, Vec::new(), effects);
-        for (session, leases) in leases {
-            say_leases(session, leases, effects);
-        }
+        self.send_dealt(dealt, effects);
     }
 
     /// Makes leases of what was picked for a worker, as far as it is in memory.
@@ -108,20 +123,32 @@ impl Engine {
         session: SessionId,
         picked: Vec<Candidate>,
         now: Timestamp,
-        leases: &mut HashMap<SessionId, Vec<Lease>>,
-        careful: &mut Vec<tidemill_proto::storage::v1::RecordedLease>,
+        dealt: &mut Dealt,
         effects: &mut Vec<Effect>,
     ) {
         let mut absent = Vec::new();
         for candidate in picked {
             match self.bodies.take(candidate.id) {
-                Some(task) => self.hand_out(session, candidate, task, now, leases, careful),
+                Some(task) => self.hand_out(session, candidate, task, now, dealt),
                 None => absent.push(candidate),
             }
         }
         if !absent.is_empty() {
             self.fetching += absent.len();
             effects.push(Effect::Fetch { session, picked: absent });
+        }
+    }
+
+    /// Says what was dealt; what must not be handed out now waits again at its old place.
+    fn send_dealt(&mut self, dealt: Dealt, effects: &mut Vec<Effect>) {
+        self.send_records(dealt.careful, Vec::new(), effects);
+        for (session, leases) in dealt.leases {
+            say_leases(session, leases, effects);
+        }
+        for (session, id, task) in dealt.aside {
+            self.policy.returned(id);
+            self.bodies.keep(id, task);
+            self.on_credits(session, 1);
         }
     }
 
@@ -132,16 +159,13 @@ impl Engine {
         candidate: Candidate,
         mut task: Task,
         now: Timestamp,
-        leases: &mut HashMap<SessionId, Vec<Lease>>,
-        careful: &mut Vec<tidemill_proto::storage::v1::RecordedLease>,
+        dealt: &mut Dealt,
     ) {
         let id = candidate.id;
         let shard = Shard::of_place(id.place());
         let worker = self.sessions.get(&session).map(|session| session.worker.clone());
         let (Some(worker), true) = (worker, self.shards.is_held(shard, now)) else {
-            self.policy.returned(id);
-            self.bodies.keep(id, task);
-            self.on_credits(session, 1);
+            dealt.aside.push((session, id, task));
             return;
         };
         if task.attempt == 0 {
@@ -151,8 +175,12 @@ impl Engine {
         }
         let token = Id::new(now, &mut self.rng);
         let until = now + self.config.lease();
+        // A lease that was given back, and that the store has still: its attempt has not begun.
+        let was_recorded = self.records.take_back(id) || task.state() == TaskState::Running;
+        if task.state() != TaskState::Running {
+            task.attempt += 1;
+        }
         task.state = TaskState::Running.into();
-        task.attempt += 1;
         task.started_at = Some(from_micros(now.as_micros()));
         task.worker = worker.to_string();
         let is_careful = self.shards.is_careful(shard, now);
@@ -166,16 +194,18 @@ impl Engine {
             attempt: u32::try_from(task.attempt).unwrap_or(1),
             max_attempts: u32::try_from(task.max_attempts).unwrap_or(1),
             retry: task.options.as_ref().and_then(|options| options.retry.clone()).map(Box::new),
-            recorded: false,
+            recorded: was_recorded,
+            written: false,
             ending: false,
+            unheard: false,
             waiting: None,
         };
         if is_careful {
-            careful.extend(record::to_record(&mut held, token));
+            dealt.careful.extend(record::to_record(&mut held, token));
             held.waiting = Some(Box::new(task));
         } else {
             self.records.note(now, id, token);
-            leases.entry(session).or_default().push(lease(task, token, until));
+            dealt.leases.entry(session).or_default().push(lease(task, token, until));
         }
         self.burden(session, &held);
         self.held.insert(id, held);
@@ -205,23 +235,23 @@ impl Engine {
         self.fetching = self.fetching.saturating_sub(picked.len());
         let mut found: HashMap<Id, Task> =
             tasks.into_iter().filter_map(|task| Some((task.id.parse().ok()?, task))).collect();
-        let (mut leases, mut careful) = (HashMap::new(), Vec::new());
+        let mut dealt = Dealt::default();
         for candidate in picked {
             let id = candidate.id;
             match found.remove(&id) {
-                Some(task) if self.policy.runs(id) => {
-                    self.hand_out(session, candidate, task, now, &mut leases, &mut careful);
+                // Lost and picked again meanwhile, it may have been handed out already.
+                Some(task) if self.policy.runs(id) && !self.held.contains_key(&id) => {
+                    self.hand_out(session, candidate, task, now, &mut dealt);
                 }
-                _ => {
-                    self.policy.finished(id);
+                found => {
+                    if found.is_none() {
+                        self.policy.finished(id);
+                    }
                     self.on_credits(session, 1);
                 }
             }
         }
-        self.send_records(careful, Vec::new(), effects);
-        for (session, leases) in leases {
-            say_leases(session, leases, effects);
-        }
+        self.send_dealt(dealt, effects);
     }
 
     pub(super) fn on_fetch_failed(&mut self, session: SessionId, picked: &[Candidate]) {
@@ -256,6 +286,7 @@ impl Engine {
                 over.push(held.candidate.id);
             }
         }
+        over.sort_unstable();
         over.into_iter().for_each(|task| self.give_back(task));
     }
 }

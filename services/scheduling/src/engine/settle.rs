@@ -107,16 +107,19 @@ impl Engine {
     /// Leases that ran out are taken back; the attempt counts as failed. A task that was given to several workers which were
     /// all lost is not given to another.
     pub(super) fn expire(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let over = self.held.values().filter(|held| held.until <= now && !held.ending);
-        let over: Vec<_> =
-            over.map(|held| (held.candidate.id, held.token, held.worker.clone(), held.session)).collect();
+        let over =
+            self.held.values().filter(|held| held.until <= now && !held.ending && held.waiting.is_none());
+        let mut over: Vec<_> =
+            over.map(|held| (held.candidate.id, held.token, held.worker.clone(), held.is_lost())).collect();
+        // The same events, the same decisions: no order of a hash map gets out.
+        over.sort_unstable_by_key(|(task, ..)| *task);
         let mut endings = Vec::new();
-        for (task, token, worker, session) in over {
+        for (task, token, worker, is_lost) in over {
             let Some(attempt) = self.begin(task, token) else { continue };
             let mut error =
                 format!("the lease ended: worker `{worker}` sent neither a result nor a heartbeat in time");
             let mut retryable = true;
-            if session.is_none() {
+            if is_lost {
                 let losses = self.losses.entry(task).or_default();
                 *losses += 1;
                 if *losses >= self.config.quarantine_after {
@@ -250,7 +253,7 @@ impl Engine {
                 self.policy.finished(ended.task);
             }
             if settlement.session.is_none() {
-                Self::say_cancel(&held, effects);
+                self.stop(&held, effects);
             }
             match ended.ending {
                 Ending::Failed { retry_at: Some(run_at), .. } if accepted => {
@@ -274,7 +277,7 @@ impl Engine {
             if let Some(held) = self.held.get_mut(&ended.task).filter(|held| held.token == ended.token) {
                 held.ending = false;
                 // Nobody renews it any more: its worker has forgotten it.
-                held.session = None;
+                (held.session, held.unheard) = (None, true);
             }
         }
         say_outcomes(settlement.session, outcomes, effects);

@@ -44,6 +44,8 @@ pub(super) struct Owned {
     /// Nothing is handed out after this moment, unless the lease is renewed.
     until: Timestamp,
     is_loaded: bool,
+    /// It is to be given up to somebody else: nothing is handed out, and what runs is written down.
+    is_leaving: bool,
     careful_until: Timestamp,
     pub(super) log: Log,
 }
@@ -84,7 +86,7 @@ impl Shards {
 
     /// Whether tasks of this shard may be handed out now.
     pub(super) fn is_held(&self, shard: Shard, now: Timestamp) -> bool {
-        self.owned.get(&shard).is_some_and(|owned| owned.is_loaded && now < owned.until)
+        self.owned.get(&shard).is_some_and(|owned| owned.is_loaded && !owned.is_leaving && now < owned.until)
     }
 
     /// Whether leases of this shard are to be recorded before their tasks are handed out.
@@ -104,8 +106,9 @@ impl Shards {
         Say::Shards(api::Shards { numbers: self.loaded().map(|(shard, _)| shard.number().into()).collect() })
     }
 
-    /// What to ask for, given how everything stood. Gives up all when draining.
-    fn claim(&self, draining: bool) -> store::ClaimShardsRequest {
+    /// What to ask for, given how everything stood. Gives up all when draining; of what others should have, that of which
+    /// nothing is unwritten.
+    fn claim(&mut self, draining: bool, unwritten: &BTreeSet<Shard>) -> store::ClaimShardsRequest {
         let epoch = |shard: &Shard, epoch: i64| store::ShardEpoch { shard: shard.number().into(), epoch };
         let mut claim = store::ClaimShardsRequest {
             owner: self.owner.clone(),
@@ -115,8 +118,11 @@ impl Shards {
             ..store::ClaimShardsRequest::default()
         };
         let keep = if draining { 0 } else { self.share() };
-        for (index, (shard, owned)) in self.owned.iter().enumerate() {
-            let list = if index < keep { &mut claim.renew } else { &mut claim.leave };
+        for (index, (shard, owned)) in self.owned.iter_mut().enumerate() {
+            // First nothing more is handed out, then it is waited for what is to be written, then it is given up.
+            let was_leaving = std::mem::replace(&mut owned.is_leaving, index >= keep);
+            let leaves = draining || (was_leaving && owned.is_leaving && !unwritten.contains(shard));
+            let list = if leaves { &mut claim.leave } else { &mut claim.renew };
             list.push(epoch(shard, owned.epoch));
         }
         let room = keep.saturating_sub(self.owned.len());
@@ -148,11 +154,12 @@ impl Engine {
             return;
         }
         let others = self.shards.board.iter().flat_map(|board| &board.schedulers).count() > 1;
-        let quiet = self.held.is_empty() || (others && self.records.is_written(&self.held));
+        let unwritten = self.records.unwritten(&self.held);
+        let quiet = self.held.is_empty() || (others && unwritten.is_empty());
         let leaving = self.draining && self.fetching == 0 && quiet;
         self.shards.asking = true;
         self.shards.next = now + self.shards.lease / 4;
-        effects.push(Effect::Claim(self.shards.claim(leaving)));
+        effects.push(Effect::Claim(self.shards.claim(leaving, &unwritten)));
     }
 
     pub(super) fn on_board(
@@ -188,13 +195,15 @@ impl Engine {
         };
         let clean: BTreeMap<Shard, bool> = mine.keys().map(|shard| (*shard, left(*shard))).collect();
         for (shard, epoch) in mine {
-            let until = asked_at + self.shards.lease;
+            // A clock that was set back meanwhile does not say when it was asked: then the old time holds.
+            let until = if asked_at > now { Timestamp::default() } else { asked_at + self.shards.lease };
             if let Some(owned) = self.shards.owned.get_mut(&shard) {
-                owned.until = until;
+                owned.until = owned.until.max(until);
                 continue;
             }
             let careful_until = if clean.get(&shard) == Some(&true) { now } else { now + CAREFUL };
-            let owned = Owned { epoch, until, is_loaded: false, careful_until, log: Log::default() };
+            let (is_loaded, is_leaving) = (false, false);
+            let owned = Owned { epoch, until, is_loaded, is_leaving, careful_until, log: Log::default() };
             self.shards.owned.insert(shard, owned);
             effects.push(Effect::Load((shard, epoch)));
         }
@@ -222,6 +231,15 @@ impl Engine {
         true
     }
 
+    /// The clock was set back by this much.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        let shards = &mut self.shards;
+        shards.next = shards.next - by;
+        for owned in shards.owned.values_mut() {
+            (owned.until, owned.careful_until) = (owned.until - by, owned.careful_until - by);
+        }
+    }
+
     /// Tells all workers which shards are run here.
     pub(super) fn say_shards(&self, effects: &mut Vec<Effect>) {
         for session in self.sessions.keys() {
@@ -240,12 +258,22 @@ impl Engine {
             return;
         }
         self.policy.forget_tenants(|name| Shard::of_tenant(name) == shard);
-        self.held.retain(|id, _| Shard::of_place(id.place()) != shard);
+        let mut waiting = Vec::new();
+        self.held.retain(|id, held| {
+            let stays = Shard::of_place(id.place()) != shard;
+            if !stays && held.waiting.is_some() {
+                waiting.extend(held.session);
+            }
+            stays
+        });
+        waiting.into_iter().for_each(|session| self.on_credits(session, 1));
         self.due.retain(|id, _| Shard::of_place(id.place()) != shard);
         self.delayed.retain(|(_, place, _), _| Shard::of_place(*place) != shard);
         self.bodies.retain(|id| Shard::of_place(id.place()) != shard);
         self.beyond.remove(&shard);
         self.lift(shard);
+        self.losses.retain(|id, _| Shard::of_place(id.place()) != shard);
+        self.records.forget(shard);
         self.say_shards(effects);
     }
 }

@@ -1,96 +1,115 @@
-//! The engine's promises, by histories of events.
-
-use std::time::Duration;
+//! The engine's promises one by one, by histories of events; random ones are in `simulation`.
 
 use rand::SeedableRng;
-use tidemill_kernel::Priority;
-use tidemill_proto::types::v1::{Failure, Task};
+use tidemill_proto::time::{duration, from_micros};
+use tidemill_proto::types::v1::{Completion, Failure, Lease};
 
 use super::*;
 
-mod hidden;
+const START: Timestamp = Timestamp::from_micros(1_000_000_000_000);
 
-const START: Timestamp = Timestamp::from_micros(1_000_000_000);
+fn ms(millis: u64) -> Timestamp {
+    START + Duration::from_millis(millis)
+}
 
-fn waiting(sequence: i64) -> Waiting {
-    let mut bytes = [0; 16];
-    bytes[8..].copy_from_slice(&sequence.to_be_bytes());
-    let candidate = Candidate {
-        id: Id::from_bytes(bytes),
-        tenant: "acme".parse().unwrap(),
-        kind: Kind::new("demo"),
-        priority: Priority::Normal,
-        sequence,
-        cost: 1,
-        traits: None,
+fn shard() -> Shard {
+    Shard::of_tenant(&"acme".parse().unwrap())
+}
+
+fn id(count: i64) -> Id {
+    Id::placed(START, shard().place(count))
+}
+
+fn task(count: i64) -> Task {
+    Task {
+        id: id(count).to_string(),
+        tenant: "acme".into(),
+        kind: "demo".into(),
+        priority: 2,
+        state: 1,
+        max_attempts: 3,
+        run_at: Some(from_micros(START.as_micros())),
+        ..Task::default()
+    }
+}
+
+/// A board on which `mine` are this scheduler's at epoch 1, and the rest `other`'s, who is alive if he has any.
+fn board(mine: impl Fn(u16) -> bool, left: bool) -> store::ClaimShardsResponse {
+    let mut owners = std::collections::BTreeSet::from(["me"]);
+    let mut lease = |shard: Shard| {
+        let owner = if mine(shard.number()) { "me" } else { "other" };
+        owners.insert(owner);
+        let (owner, address) = (owner.to_owned(), format!("{owner}:1"));
+        let left_over = Some(duration(Duration::from_secs(2)));
+        store::ShardLease { shard: shard.number().into(), owner, address, epoch: 1, left_over, left }
     };
-    Waiting { candidate, run_at: START }
+    let shards = Shard::all().map(&mut lease).collect();
+    let scheduler = |owner: &str| store::Scheduler { owner: owner.into(), address: format!("{owner}:1") };
+    store::ClaimShardsResponse { shards, schedulers: owners.into_iter().map(scheduler).collect() }
 }
 
-/// An engine with one worker that has this many credits, and one new task.
-fn engine(credits: u32) -> (Engine, Vec<Effect>) {
-    engine_with(Config::default(), credits)
+fn on_board(engine: &mut Engine, board: store::ClaimShardsResponse, now: Timestamp) -> Vec<Effect> {
+    engine.handle(Event::Board { board: Some(board), asked_at: now }, now)
 }
 
-fn engine_with(config: Config, credits: u32) -> (Engine, Vec<Effect>) {
-    let mut engine = Engine::new(config, StdRng::seed_from_u64(1)).unwrap();
-    let joined = Event::Joined { session: 1, worker: "w".into(), kinds: vec![Kind::new("demo")] };
-    let _ = engine.handle(joined, START);
-    let _ = engine.handle(Event::Credits { session: 1, credits: Credits { count: credits } }, START);
-    let _ = engine.handle(Event::Wake, START);
-    let effects = engine.handle(Event::New { tasks: vec![waiting(1)], through: 1, more: false }, START);
-    (engine, effects)
+fn hello(
+    engine: &mut Engine,
+    session: SessionId,
+    running: Vec<api::RunningTask>,
+    now: Timestamp,
+) -> Vec<Effect> {
+    let (worker, kinds) = ("w".to_owned(), vec!["demo".to_owned()]);
+    let hello = Box::new(api::Hello { worker, kinds, running, ..api::Hello::default() });
+    engine.handle(Event::Joined { session, hello }, now)
 }
 
-/// The leases that the effects ask for.
-fn asked(effects: &[Effect]) -> Vec<Grant> {
-    let grants = effects.iter().filter_map(|effect| match effect {
-        Effect::Lease { grants, .. } => Some(grants.clone()),
+/// An engine that runs all shards, with a worker that has so many credits.
+fn engine(credits: u32) -> Engine {
+    let config = Config::default();
+    let shards = Shards::new("me".into(), "me:1".into(), config.shard_lease(), false);
+    let mut engine = Engine::new(config, "me".into(), shards, StdRng::seed_from_u64(1)).unwrap();
+    let _ = engine.handle(Event::Tick, START);
+    load(&mut engine, 1);
+    let _ = hello(&mut engine, 1, Vec::new(), START);
+    let _ = engine.handle(Event::Credits { session: 1, count: credits }, START);
+    engine
+}
+
+fn load(engine: &mut Engine, epoch: i64) {
+    let _ = on_board(engine, board(|_| true, true), START);
+    for shard in Shard::all() {
+        let epoch = (shard, epoch);
+        let last_place = shard.place(0);
+        let loaded =
+            Loaded { epoch, queues: Vec::new(), last_place, running: Vec::new(), settings: Vec::new() };
+        let _ = engine.handle(Event::Loaded(Box::new(loaded)), START);
+        let _ =
+            engine.handle(Event::New { epoch, tasks: Vec::new(), through: last_place, more: false }, START);
+    }
+}
+
+fn leases(effects: &[Effect]) -> Vec<Lease> {
+    let leases = effects.iter().filter_map(|effect| match effect {
+        Effect::Say { message: Say::Leases(leases), .. } => Some(leases.leases.clone()),
         _ => None,
     });
-    grants.flatten().collect()
+    leases.flatten().collect()
 }
 
-fn lease(grant: &Grant) -> Lease {
-    let task = Task { id: grant.candidate.id.to_string(), attempt: 1, max_attempts: 2, ..Task::default() };
-    Lease { task: Some(task), token: grant.token.to_string(), ..Lease::default() }
+fn cancelled(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Say { message: Say::Cancel(_), .. }))
 }
 
-/// A sign of life from a worker that runs the task.
-fn beat(grant: &Grant) -> Event {
-    Event::Heartbeat { session: 1, tasks: vec![grant.candidate.id] }
-}
-
-/// An engine whose worker holds the task.
-fn holding() -> (Engine, Grant) {
-    holding_with(Config::default())
-}
-
-fn holding_with(config: Config) -> (Engine, Grant) {
-    let (mut engine, effects) = engine_with(config, 1);
-    let grants = asked(&effects);
-    let (grant, until) = (grants[0].clone(), START + Duration::from_secs(10));
-    let leased = Event::Leased { session: 1, leases: vec![lease(&grant)], grants, until };
-    let said = engine.handle(leased, START);
-    assert!(
-        said.iter().any(|effect| matches!(effect, Effect::Say { message: Say::Leases(_), .. })),
-        "{said:?}"
-    );
-    (engine, grant)
-}
-
-fn failed(grant: &Grant, token: Id) -> Event {
-    let failure = Failure {
-        task_id: grant.candidate.id.to_string(),
-        token: token.to_string(),
-        error: "no".into(),
-        retryable: true,
-        not_before: None,
+fn recorded(effects: &[Effect]) -> Vec<(Id, Id)> {
+    let ids = |lease: &store::RecordedLease| {
+        let task = &lease.attempt.as_ref().unwrap().task_id;
+        (task.parse().unwrap(), lease.token.parse().unwrap())
     };
-    Event::Results {
-        session: 1,
-        results: Results { completions: vec![], failures: vec![failure], ..Results::default() },
-    }
+    let leases = effects.iter().filter_map(|effect| match effect {
+        Effect::Record { leases, .. } => Some(leases.iter().map(ids).collect::<Vec<_>>()),
+        _ => None,
+    });
+    leases.flatten().collect()
 }
 
 fn settlement(effects: &[Effect]) -> Option<Settlement> {
@@ -100,148 +119,224 @@ fn settlement(effects: &[Effect]) -> Option<Settlement> {
     })
 }
 
-#[test]
-fn a_task_is_handed_out_only_after_its_lease_is_committed_and_never_without_credit() {
-    let (_, effects) = engine(1);
-    assert_eq!(asked(&effects).len(), 1);
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Say { message: Say::Leases(_), .. })));
-    assert_eq!(asked(&engine(0).1).len(), 0);
+fn outcome(effects: &[Effect]) -> Option<(bool, bool)> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Say { message: Say::Outcomes(said), .. } => {
+            said.outcomes.first().map(|outcome| (outcome.accepted, outcome.moved))
+        }
+        _ => None,
+    })
 }
 
-#[test]
-fn what_the_store_would_not_lease_is_forgotten_and_its_credit_is_free_again() {
-    let (mut engine, effects) = engine(1);
-    let refused = Event::Leased { session: 1, grants: asked(&effects), leases: vec![], until: START };
-    assert_eq!(asked(&engine.handle(refused, START)).len(), 0);
-    let next = Event::New { tasks: vec![waiting(2)], through: 2, more: false };
-    assert_eq!(asked(&engine.handle(next, START)).len(), 1);
+/// An engine whose worker holds task 1.
+fn holding() -> (Engine, Lease) {
+    let mut engine = engine(1);
+    let mut given = leases(&engine.handle(Event::Appended(vec![task(1)]), START));
+    (engine, given.pop().unwrap())
 }
 
-#[test]
-fn credits_gather_while_leases_are_made_and_share_the_next_request() {
-    let (mut engine, effects) = engine(1);
-    let grants = asked(&effects);
-    let tasks = (2..=4).map(waiting).collect();
-    let _ = engine.handle(Event::New { tasks, through: 4, more: false }, START);
-    for _ in 0..3 {
-        let credits = Event::Credits { session: 1, credits: Credits { count: 1 } };
-        assert_eq!(asked(&engine.handle(credits, START)).len(), 0);
+fn completed(lease: &Lease) -> Event {
+    let task_id = lease.task.as_ref().unwrap().id.clone();
+    let completion = Completion { task_id, token: lease.token.clone(), ..Completion::default() };
+    Event::Results {
+        session: 1,
+        results: api::Results { completions: vec![completion], ..Default::default() },
     }
-    let leases = vec![lease(&grants[0])];
-    let effects = engine.handle(Event::Leased { session: 1, grants, leases, until: START }, START);
-    assert_eq!(asked(&effects).len(), 3);
 }
 
-/// An engine that tells the store of the first of three attempts that have ended.
-fn telling() -> (Engine, Settlement) {
-    let (mut engine, mut effects) = engine(3);
-    let tasks = (2..=3).map(waiting).collect();
-    let _ = engine.handle(Event::New { tasks, through: 3, more: false }, START);
-    let (mut grants, until) = (Vec::new(), START + Duration::from_secs(10));
-    while !asked(&effects).is_empty() {
-        let leased = asked(&effects);
-        let leases = leased.iter().map(lease).collect();
-        grants.extend(leased.clone());
-        effects = engine.handle(Event::Leased { session: 1, grants: leased, leases, until }, START);
+fn named(lease: &Lease) -> api::RunningTask {
+    api::RunningTask { task_id: lease.task.as_ref().unwrap().id.clone(), token: lease.token.clone() }
+}
+
+#[test]
+fn a_task_goes_out_straight_from_its_commit_and_never_without_credit() {
+    let (_, lease) = holding();
+    assert_eq!(lease.task.unwrap().attempt, 1);
+    assert_eq!(leases(&engine(0).handle(Event::Appended(vec![task(1)]), START)), []);
+}
+
+#[test]
+fn a_lease_is_recorded_when_it_has_lasted_for_25_ms_and_not_if_it_is_over_before() {
+    let (mut engine, lease) = holding();
+    assert_eq!(recorded(&engine.handle(Event::Tick, ms(24))), []);
+    let known = [(id(1), lease.token.parse().unwrap())];
+    assert_eq!(recorded(&engine.handle(Event::Tick, ms(25))), known);
+    assert_eq!(recorded(&engine.handle(Event::Tick, ms(50))), [], "once");
+    let (mut engine, lease) = holding();
+    let _ = engine.handle(completed(&lease), ms(10));
+    assert_eq!(recorded(&engine.handle(Event::Tick, ms(25))), []);
+}
+
+#[test]
+fn a_scheduler_whose_shards_have_run_out_hands_nothing_out_and_goes_on_listening() {
+    let mut engine = engine(3);
+    let late = ms(900) + Duration::from_millis(900);
+    let _ = engine.handle(Event::Tick, ms(900));
+    let _ = engine.handle(Event::Board { board: None, asked_at: START }, late);
+    let over = START + Duration::from_millis(2_001);
+    assert_eq!(leases(&engine.handle(Event::Appended(vec![task(1), task(2)]), over)), []);
+    assert_eq!(engine.credits(1), Some(3));
+    let given = leases(&on_board(&mut engine, board(|_| true, true), over));
+    assert_eq!(given.len(), 2, "renewed, it hands out what waited");
+}
+
+#[test]
+fn who_was_answered_first_goes_first_whichever_schedulers_stored_the_tasks() {
+    let mut engine = engine(5);
+    let effects = engine.handle(Event::Appended(vec![task(2)]), START);
+    assert_eq!(leases(&effects), [], "task 1 is not known yet");
+    assert!(effects.contains(&Effect::LoadNew { epoch: (shard(), 1), after: shard().place(0) }));
+    let read =
+        Event::New { epoch: (shard(), 1), tasks: vec![task(1)], through: shard().place(1), more: true };
+    let given: Vec<String> =
+        leases(&engine.handle(read, START)).into_iter().map(|lease| lease.task.unwrap().id).collect();
+    assert_eq!(given, [task(1).id, task(2).id]);
+    assert_eq!(leases(&engine.handle(Event::Appended(vec![task(1), task(2)]), START)), [], "once");
+}
+
+#[test]
+fn places_that_were_never_used_hold_up_nothing() {
+    let mut engine = engine(5);
+    let _ = engine.handle(Event::Appended(vec![task(4)]), START);
+    let through = shard().place(0);
+    let given = leases(
+        &engine.handle(Event::New { epoch: (shard(), 1), tasks: vec![], through, more: false }, START),
+    );
+    assert_eq!(given.len(), 1);
+}
+
+#[test]
+fn a_result_counts_once_and_one_under_another_token_not_at_all() {
+    let (mut engine, lease) = holding();
+    let wrong = Lease { token: id(9).to_string(), ..lease.clone() };
+    assert_eq!(outcome(&engine.handle(completed(&wrong), START)), Some((false, false)));
+    let told = settlement(&engine.handle(completed(&lease), START)).unwrap();
+    assert_eq!(told.fence, [(shard(), 1)]);
+    assert_eq!(outcome(&engine.handle(completed(&lease), START)), Some((false, false)), "it is being told");
+    let settled = Event::Settled { settlement: told, accepted: vec![true], follow_ups: Vec::new() };
+    assert_eq!(outcome(&engine.handle(settled, START)), Some((true, false)));
+    assert_eq!(engine.left_over(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_said_of_a_shard_that_another_runs_is_sent_on() {
+    let (mut engine, lease) = holding();
+    let _ = on_board(&mut engine, board(|number| number != shard().number(), false), START);
+    assert_eq!(outcome(&engine.handle(completed(&lease), START)), Some((false, true)));
+    let wake = Effect::WakeOwner { address: "other:1".into() };
+    assert!(engine.handle(Event::Appended(vec![task(2)]), START).contains(&wake));
+}
+
+#[test]
+fn a_lost_worker_that_comes_again_keeps_its_lease_and_is_told_what_holds_no_longer() {
+    let (mut engine, lease) = holding();
+    let _ = engine.handle(Event::Left { session: 1, lost: true }, START);
+    let vain = api::RunningTask { token: id(9).to_string(), ..named(&lease) };
+    assert!(cancelled(&hello(&mut engine, 2, vec![vain], ms(100))));
+    assert!(!cancelled(&hello(&mut engine, 3, vec![named(&lease)], ms(100))));
+    assert_eq!(settlement(&engine.handle(Event::Tick, ms(900))), None);
+    let (mut engine, _) = holding();
+    let _ = engine.handle(Event::Left { session: 1, lost: true }, START);
+    for at in [900, 1_800] {
+        assert_eq!(settlement(&engine.handle(Event::Tick, ms(at))), None);
     }
-    let mut told = grants.iter().map(|grant| settlement(&engine.handle(failed(grant, grant.token), START)));
-    let first = told.next().flatten().unwrap();
-    assert_eq!((first.endings.len(), told.flatten().count()), (1, 0));
-    (engine, first)
-}
-
-#[test]
-fn what_ends_while_the_store_is_told_is_told_together_afterwards() {
-    let (mut engine, first) = telling();
-    let told = engine.handle(Event::Settled { settlement: first, accepted: vec![true] }, START);
-    assert_eq!(settlement(&told).unwrap().endings.len(), 2);
-    let (mut engine, first) = telling();
-    assert_eq!(settlement(&engine.handle(Event::SettleFailed(first), START)).unwrap().endings.len(), 2);
-}
-
-#[test]
-fn what_has_ended_is_told_although_its_worker_leaves() {
-    let (mut engine, _) = telling();
-    assert_eq!(settlement(&engine.handle(Event::Left { session: 1 }, START)).unwrap().endings.len(), 2);
-}
-
-#[test]
-fn a_lease_made_for_a_worker_that_has_gone_is_given_back() {
-    let (mut engine, effects) = engine(1);
-    let grants = asked(&effects);
-    let _ = engine.handle(Event::Left { session: 1 }, START);
-    let leases = vec![lease(&grants[0])];
-    let effects = engine.handle(Event::Leased { session: 1, grants, leases, until: START }, START);
-    assert!(matches!(&effects[..], [Effect::Release(leases)] if leases.len() == 1), "{effects:?}");
-}
-
-#[test]
-fn a_result_under_another_token_is_refused_without_asking_the_store() {
-    let (mut engine, grant) = holding();
-    let effects = engine.handle(failed(&grant, grant.candidate.id), START);
-    assert!(settlement(&effects).is_none());
     assert!(
-        matches!(&effects[..], [Effect::Say { message: Say::Outcomes(said), .. }] if !said.outcomes[0].accepted)
+        settlement(&engine.handle(Event::Tick, ms(2_100))).is_some(),
+        "after two seconds nobody waits for it"
     );
 }
 
 #[test]
-fn a_failed_task_waits_for_its_pause_and_is_then_handed_out_again() {
-    let (mut engine, grant) = holding();
-    let told = settlement(&engine.handle(failed(&grant, grant.token), START)).unwrap();
-    let Ending::Failed { retry_at: Some(retry_at), .. } = told.endings[0].2 else { panic!("{told:?}") };
-    assert!(retry_at > START);
-    let _ = engine.handle(Event::Credits { session: 1, credits: Credits { count: 1 } }, START);
-    let settled = engine.handle(Event::Settled { settlement: told, accepted: vec![true] }, START);
-    assert_eq!(asked(&settled).len(), 0);
-    assert_eq!(asked(&engine.handle(Event::Tick, retry_at)).len(), 1);
-}
-
-#[test]
-fn a_lease_that_ran_out_is_taken_back_only_if_the_store_agrees_that_it_has() {
+fn a_worker_that_leaves_in_good_order_gives_its_leases_back_unspent() {
     let (mut engine, _) = holding();
-    let late = START + Duration::from_secs(11);
-    let told = settlement(&engine.handle(Event::Tick, late)).unwrap();
-    assert!(matches!(told.endings[0].2, Ending::Failed { only_if_expired: true, .. }));
-    assert!(settlement(&engine.handle(Event::Tick, late)).is_none());
+    let _ = engine.handle(Event::Left { session: 1, lost: false }, START);
+    let _ = hello(&mut engine, 2, Vec::new(), START);
+    let effects = engine.handle(Event::Credits { session: 2, count: 1 }, START);
+    let Some(Effect::Fetch { session, picked }) =
+        effects.into_iter().find(|effect| matches!(effect, Effect::Fetch { .. }))
+    else {
+        panic!("its body went out with the first lease")
+    };
+    let given = leases(&engine.handle(Event::Fetched { session, picked, tasks: vec![task(1)] }, START));
+    assert_eq!(given[0].task.as_ref().unwrap().attempt, 1);
 }
 
 #[test]
-fn a_heartbeat_moves_the_end_of_a_lease() {
-    let (mut engine, grant) = holding();
-    let forgetful = Event::Heartbeat { session: 1, tasks: vec![] };
-    assert!(engine.handle(forgetful, START).is_empty(), "what a worker does not name it has lost");
-    let beat = engine.handle(beat(&grant), START);
-    assert!(matches!(&beat[..], [Effect::Renew { leases, .. }] if leases.len() == 1), "{beat:?}");
-    let (leases, until) = (vec![(grant.candidate.id, grant.token)], START + Duration::from_secs(20));
-    let _ = engine.handle(Event::Renewed { leases, lost: vec![], until }, START);
-    assert!(settlement(&engine.handle(Event::Tick, START + Duration::from_secs(11))).is_none());
+fn a_snooze_costs_no_attempt_and_a_failure_does() {
+    let (mut engine, lease) = holding();
+    let api::RunningTask { task_id, token } = named(&lease);
+    let until = Some(from_micros(ms(700).as_micros()));
+    let snooze = api::Snooze { task_id, token, until, reason: "busy".into() };
+    let results = api::Results { snoozes: vec![snooze], ..Default::default() };
+    let told = settlement(&engine.handle(Event::Results { session: 1, results }, START)).unwrap();
+    assert_eq!(told.endings[0].attempt.number, 0);
+    assert!(matches!(told.endings[0].ending, Ending::Failed { retry_at: Some(at), .. } if at == ms(700)));
+    let (mut engine, lease) = holding();
+    let api::RunningTask { task_id, token } = named(&lease);
+    let failure = Failure { task_id, token, error: "no".into(), retryable: false, ..Failure::default() };
+    let results = api::Results { failures: vec![failure], ..Default::default() };
+    let told = settlement(&engine.handle(Event::Results { session: 1, results }, START)).unwrap();
+    assert_eq!(told.endings[0].attempt.number, 1);
+    assert!(matches!(told.endings[0].ending, Ending::Failed { retry_at: None, .. }));
 }
 
 #[test]
-fn a_cancelled_attempt_is_told_to_its_worker() {
-    let (mut engine, grant) = holding();
-    let effects = engine.handle(Event::Cancelled(grant.candidate.id), START);
-    assert!(matches!(&effects[..], [Effect::Say { message: Say::Cancel(_), .. }]), "{effects:?}");
-    assert!(settlement(&engine.handle(failed(&grant, grant.token), START)).is_none());
+fn a_process_that_stood_still_does_not_take_the_time_from_its_workers() {
+    let (mut engine, _) = holding();
+    let awake = START + Duration::from_secs(60);
+    assert_eq!(settlement(&engine.handle(Event::Tick, awake)), None, "nobody listened to its heartbeats");
+    let mut over = None;
+    for tick in 1..=11 {
+        over = settlement(&engine.handle(Event::Tick, awake + Duration::from_millis(tick * 950)));
+    }
+    assert!(over.is_some(), "silent for as long as a lease lasts");
 }
 
 #[test]
-fn results_that_the_store_did_not_take_are_run_again_when_their_lease_is_over() {
-    let (mut engine, grant) = holding();
-    let told = settlement(&engine.handle(failed(&grant, grant.token), START)).unwrap();
-    let _ = engine.handle(Event::SettleFailed(told), START);
-    assert!(engine.handle(beat(&grant), START).is_empty());
-    assert!(settlement(&engine.handle(Event::Tick, START + Duration::from_secs(11))).is_some());
+fn a_clock_that_is_set_back_does_not_prolong_the_right_to_a_shard() {
+    let mut engine = engine(1);
+    let back = START - Duration::from_secs(60);
+    let _ = engine.handle(Event::Tick, back);
+    for millis in [700, 1_400, 1_999] {
+        let _ = engine.handle(Event::Tick, back + Duration::from_millis(millis));
+    }
+    let over = back + Duration::from_millis(2_001);
+    assert_eq!(leases(&engine.handle(Event::Appended(vec![task(1)]), over)), []);
 }
 
 #[test]
-fn a_draining_engine_leases_nothing_and_ends_when_its_workers_have_left() {
-    let (mut engine, _) = engine(0);
-    let _ = engine.handle(Event::Drain, START);
-    let effects = engine.handle(Event::Credits { session: 1, credits: Credits { count: 5 } }, START);
-    assert_eq!(asked(&effects).len(), 0);
-    assert!(!engine.is_drained());
-    let _ = engine.handle(Event::Left { session: 1 }, START);
-    assert!(engine.is_drained());
+fn a_shard_that_another_should_have_is_left_only_when_its_leases_are_written() {
+    let (mut engine, lease) = holding();
+    let claim = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Claim(claim) => Some(claim.clone()),
+            _ => None,
+        })
+    };
+    let leaves = |claim: &store::ClaimShardsRequest| {
+        claim.leave.iter().any(|left| left.shard == u32::from(shard().number()))
+    };
+    // `a` comes: it is before `me`, so the second half of the shards is this one's no more, `acme`'s among them.
+    let mut two = board(|_| true, true);
+    two.schedulers.insert(0, store::Scheduler { owner: "a".into(), address: "a:1".into() });
+    let _ = on_board(&mut engine, two.clone(), START);
+    let (mut written, mut left_at) = (false, None);
+    for tick in 1..80 {
+        let now = ms(tick * 25);
+        let effects = engine.handle(Event::Tick, now);
+        if let Some(claim) = claim(&effects) {
+            assert!(written || !leaves(&claim), "at {tick}");
+            if leaves(&claim) {
+                left_at = Some(tick);
+                break;
+            }
+            let _ = on_board(&mut engine, two.clone(), now);
+        }
+        if tick == 40 {
+            let leases = vec![(id(1), lease.token.parse().unwrap())];
+            let _ = engine.handle(Event::Recorded { leases, gone: Vec::new() }, now);
+            written = true;
+        }
+    }
+    assert_eq!(left_at.is_some(), shard().number() >= 8, "the first half stays");
 }

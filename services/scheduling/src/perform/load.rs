@@ -81,7 +81,7 @@ impl Performer {
         }
     }
 
-    pub(super) async fn refill(&self, refill: Refill) -> Event {
+    pub(super) async fn refill(&self, epoch: Epoch, refill: Refill) -> Event {
         let request = store::LoadWaitingRequest {
             tenant: refill.queue.tenant.to_string(),
             priority: refill.queue.priority.number(),
@@ -92,12 +92,12 @@ impl Performer {
         match call(self.deps.tasks.clone().load_waiting(request)).await {
             Ok(store::LoadWaitingResponse { tasks }) => {
                 let through = tasks.last().and_then(place).unwrap_or(refill.after);
-                Event::Refilled { refill, more: !tasks.is_empty(), tasks, through }
+                Event::Refilled { epoch, refill, more: !tasks.is_empty(), tasks, through }
             }
             Err(fault) => {
                 debug!(fault = fault.message(), "cannot read a queue");
                 sleep(REST).await;
-                Event::RefillFailed(refill)
+                Event::RefillFailed { epoch, refill }
             }
         }
     }

@@ -4,6 +4,7 @@
 mod faults;
 mod flaky;
 mod mesh;
+mod owners;
 
 use std::time::Duration;
 

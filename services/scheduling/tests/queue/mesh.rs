@@ -12,6 +12,7 @@ use tidemill_kernel::{Clock, Tier, Timestamp};
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::scheduling::v1::{GetTaskRequest, SubmitTasksRequest};
+use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_proto::types::v1::{NewTask, Task, TaskState};
@@ -20,6 +21,7 @@ use tidemill_store::memory::MemoryStore;
 use tidemill_store::tenant::Tenant;
 use tidemill_worker::{Attempt, Config as WorkerConfig, Done, Failed, Handler, Worker};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::flaky::Flaky;
 
@@ -65,6 +67,7 @@ pub(crate) struct Mesh {
     pub(crate) shutdown: Shutdown,
     /// Calls of the scheduler to the store fail as this says.
     pub(crate) flaky: Flaky,
+    deps: tidemill_scheduling::Deps,
 }
 
 impl Mesh {
@@ -81,10 +84,14 @@ impl Mesh {
         let storage = flaky.around(storage);
         let deps = tidemill_scheduling::Deps {
             tasks: TaskStoreServiceClient::new(storage.clone()),
-            tenants: TenantStoreServiceClient::new(storage),
+            settings: SettingStoreServiceClient::new(storage.clone()),
+            tenants: TenantStoreServiceClient::new(storage.clone()),
+            peers: None,
+            alone: false,
+            address: String::new(),
             clock,
         };
-        let part = tidemill_scheduling::build(Default::default(), deps).unwrap();
+        let part = tidemill_scheduling::build(Default::default(), deps.clone()).unwrap();
         let wire = part.wire(ServerLimits::default());
         let (shutdown, runs) = (Shutdown::default(), Arc::new(Mutex::new(Vec::new())));
         part.background.into_iter().for_each(|background| shutdown.spawn_background(background));
@@ -94,7 +101,23 @@ impl Mesh {
         let workers = WorkerServiceClient::new(wire.clone());
         shutdown.spawn(worker.run(workers.clone(), shutdown.soft()));
         let (queue, context) = (SchedulingServiceClient::new(wire), Context::for_tenant(tenant));
-        Self { queue, workers, context, runs, shutdown, flaky }
+        Self { queue, workers, context, runs, shutdown, flaky, deps }
+    }
+
+    /// One more scheduler over the same store; it runs until its end is asked for, or it is aborted: then nobody hears of
+    /// it again, as if it were killed.
+    pub(crate) fn scheduler(
+        &self,
+    ) -> (WorkerServiceClient<Wire>, tokio::task::JoinHandle<()>, CancellationToken) {
+        let part = tidemill_scheduling::build(Default::default(), self.deps.clone()).unwrap();
+        let workers = WorkerServiceClient::new(part.wire(ServerLimits::default()));
+        let stop = CancellationToken::new();
+        let running: Vec<_> =
+            part.background.into_iter().map(|background| (background.start)(stop.clone())).collect();
+        let running = tokio::spawn(async move {
+            futures::future::join_all(running).await;
+        });
+        (workers, running, stop)
     }
 
     pub(crate) async fn submit(&mut self, tasks: Vec<NewTask>) -> Vec<(String, bool)> {

@@ -1,0 +1,82 @@
+//! Who holds what at one moment.
+//!
+//! A lease lives in its scheduler's memory until it is recorded, so a scheduler that fails may take those of its last
+//! moments with it: their workers go on in vain, beside the next attempt. That excuses two holders, and nothing else does but a fault
+//! of the holder himself.
+
+use std::collections::BTreeMap;
+
+use tidemill_kernel::Id;
+
+use super::history::{Attempt, Moment, Stories, Who};
+use super::{Broken, Rules, Violation, violation};
+
+/// Whether somebody else may have begun at `moment` although this attempt goes on.
+fn is_forlorn(stories: &Stories, rules: &Rules, attempt: &Attempt, moment: Moment) -> bool {
+    let recorded = attempt.started + rules.recorded_within;
+    let giver = |who: &Who| matches!(who, Who::Scheduler(name) if *name == attempt.scheduler);
+    let holder = |who: &Who| matches!(who, Who::Worker(name) if *name == attempt.worker);
+    stories.disturbed(giver, attempt.started.saturating_sub(rules.recorded_within), recorded)
+        || stories.disturbed(holder, attempt.started, moment)
+}
+
+/// No task is held twice.
+pub(super) fn held_twice(stories: &Stories, rules: &Rules) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (task, story) in stories.tasks.iter().filter(|(_, story)| !story.steered) {
+        for (index, later) in story.attempts.iter().enumerate() {
+            for earlier in &story.attempts[..index] {
+                if earlier.stopped > later.started + rules.order_within
+                    && !is_forlorn(stories, rules, earlier, later.started)
+                {
+                    let (one, other, at) = (&earlier.worker, &later.worker, later.started);
+                    let seen = format!("task {task} is held by {one} and {other} at {at:?}");
+                    violations.push(violation(Broken::HeldTwice, seen));
+                }
+            }
+        }
+    }
+    violations
+}
+
+/// No tenant runs more than its cap, and no worker more than its slots.
+pub(super) fn over_cap(stories: &Stories, rules: &Rules) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let cap = rules.tenant_concurrency.unwrap_or(u32::MAX);
+    let tenants = over(stories, cap, |attempt| {
+        let moment = attempt.stopped;
+        (!is_forlorn(stories, rules, attempt, moment)).then_some(attempt.tenant.as_str())
+    });
+    let workers = over(stories, rules.slots, |attempt| Some(attempt.worker.as_str()));
+    for (name, count, at) in tenants.into_iter().chain(workers) {
+        violations.push(violation(Broken::OverCap, format!("{name} runs {count} at {at:?}")));
+    }
+    violations
+}
+
+/// The first moment at which each group runs more than `cap`.
+fn over<'a>(
+    stories: &'a Stories,
+    cap: u32,
+    group: impl Fn(&'a Attempt) -> Option<&'a str>,
+) -> Vec<(&'a str, u32, Moment)> {
+    let mut steps: Vec<(Moment, bool, &str, Id)> = Vec::new();
+    for attempt in stories.attempts() {
+        // One that was stopped at once has held nothing.
+        let Some(name) = group(attempt).filter(|_| attempt.stopped > attempt.started) else { continue };
+        steps.push((attempt.started, true, name, attempt.token));
+        steps.push((attempt.stopped, false, name, attempt.token));
+    }
+    // What ends at a moment makes room for what begins then.
+    steps.sort_unstable();
+    let mut running: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut found: BTreeMap<&str, (u32, Moment)> = BTreeMap::new();
+    for (at, begins, name, _) in steps {
+        let count = running.entry(name).or_default();
+        *count = if begins { *count + 1 } else { *count - 1 };
+        if *count > cap {
+            found.entry(name).or_insert((*count, at));
+        }
+    }
+    found.into_iter().map(|(name, (count, at))| (name, count, at)).collect()
+}

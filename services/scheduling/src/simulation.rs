@@ -1,0 +1,109 @@
+//! The queue under faults, in simulated time: several engines over the store in memory, workers that speak the worker
+//! protocol, clients, and a network between them that delays, loses and repeats. One seed, one run, to the last event.
+//!
+//! Everything here stands in for something real: [`calls`] for `perform`, [`node`] for `actor` and `worker`, [`hand`] for
+//! a worker of any language (written after the page of the protocol), [`client`] for `submit` and `service`. What is under
+//! test is the engine with its policy, and what the store's port promises. It is a test module of this crate, because the engine
+//! is nobody else's business: outside, only the judge of its histories is known (`checker`).
+//!
+//! A failing run prints its seed; `TIDEMILL_SEED=n` runs that one alone, and tells what happened in it.
+
+mod calls;
+mod client;
+mod faults;
+mod hand;
+mod node;
+mod plan;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::checker::{self, Broken};
+use plan::{Plan, Weather};
+use world::World;
+
+/// How many seeds run, of each weather: enough to meet what is rare, within a minute; with `TIDEMILL_SLOW=1` many more.
+const SEEDS: u64 = 60;
+const SEEDS_IF_SLOW: u64 = 2_000;
+
+/// What went wrong in one run; empty for nothing.
+fn run(seed: u64, weather: Weather) -> Vec<String> {
+    let mut world = World::new(Plan::new(seed, weather));
+    let mut faults = world.run();
+    let rules = world.plan.rules();
+    faults.extend(checker::check(&world.history, &rules).iter().map(ToString::to_string));
+    faults
+}
+
+/// Runs all seeds of a weather, on as many threads as there are processors.
+fn runs(weather: Weather) {
+    if let Some(seed) = std::env::var("TIDEMILL_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        assert_eq!(run(seed, weather), Vec::<String>::new(), "seed {seed}, {weather:?}");
+        return;
+    }
+    let slow = std::env::var("TIDEMILL_SLOW").is_ok_and(|slow| slow == "1");
+    let seeds = if slow { SEEDS_IF_SLOW } else { SEEDS };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let mut each = Vec::new();
+        for thread in 0..threads {
+            let own = (0..seeds).filter(move |seed| seed % threads == thread);
+            each.push(scope.spawn(move || own.filter_map(|seed| fault(seed, weather)).collect::<Vec<_>>()));
+        }
+        each.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let count = failed.len();
+    assert!(
+        failed.is_empty(),
+        "{count} of {seeds} seeds failed; the first:\n{}",
+        failed[..count.min(8)].join("\n")
+    );
+}
+
+/// What went wrong with a seed, and how to see it again.
+fn fault(seed: u64, weather: Weather) -> Option<String> {
+    let faults =
+        catch_unwind(AssertUnwindSafe(|| run(seed, weather))).unwrap_or_else(|_| vec!["a panic".to_owned()]);
+    let first = faults.iter().take(3).cloned().collect::<Vec<_>>().join("\n    ");
+    (!faults.is_empty())
+        .then(|| format!("TIDEMILL_SEED={seed} {weather:?}: {} faults:\n    {first}", faults.len()))
+}
+
+#[test]
+fn in_calm_weather_order_caps_and_single_holders_are_exact() {
+    runs(Weather::Calm);
+}
+
+#[test]
+fn schedulers_and_workers_that_come_go_stop_and_die_lose_nothing_and_repeat_nothing_without_need() {
+    runs(Weather::Crashes);
+}
+
+#[test]
+fn with_a_store_that_fails_and_clocks_that_jump_nothing_is_lost_and_nothing_counts_twice() {
+    runs(Weather::Storm);
+}
+
+#[test]
+fn tenants_with_a_backlog_are_served_by_their_weights() {
+    let mut world = World::new(Plan::backlog(1));
+    assert_eq!(world.run(), Vec::<String>::new());
+    let rules = world.plan.rules();
+    assert_eq!(checker::check(&world.history, &rules), []);
+    // The same run judged by other weights: the rule has something to look at.
+    let weights = rules.weights.iter().map(|(name, weight)| (name.clone(), 21 - weight)).collect();
+    let wrong = checker::check(&world.history, &checker::Rules { weights, ..rules });
+    assert!(wrong.iter().any(|violation| violation.broken == Broken::Unfair));
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    for seed in 0..4 {
+        let history = || {
+            let mut world = World::new(Plan::new(seed, Weather::Storm));
+            let _ = world.run();
+            world.history
+        };
+        assert!(history() == history(), "seed {seed}");
+    }
+}

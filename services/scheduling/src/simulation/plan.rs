@@ -1,0 +1,171 @@
+//! What a seed stands for: who takes part, how the network is, what is submitted, what fails when.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::faults::Fault;
+use crate::checker::Rules;
+use crate::config::Config;
+
+/// Simulated time, in microseconds since the run began.
+pub(super) type Micros = u64;
+
+pub(super) const MS: Micros = 1_000;
+pub(super) const SECOND: Micros = 1_000_000;
+
+/// For how long tasks come and faults happen.
+pub(super) const BUSY: Micros = 8 * SECOND;
+
+/// What may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weather {
+    /// Nothing; schedulers come and go in good order.
+    Calm,
+    /// Processes stop, die and are cut off; the store and the clocks are good.
+    Crashes,
+    /// Everything.
+    Storm,
+}
+
+/// One call of a client: tasks of one tenant.
+#[derive(Debug, Clone)]
+pub(super) struct Submission {
+    pub(super) at: Micros,
+    pub(super) tenant: String,
+    pub(super) count: u32,
+    pub(super) priority: i32,
+    pub(super) kind: &'static str,
+    pub(super) delay: Option<Micros>,
+    pub(super) max_attempts: i32,
+    /// After so long one of the tasks is cancelled; after twice that it is put back.
+    pub(super) cancel_after: Option<Micros>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) weather: Weather,
+    pub(super) config: Config,
+    pub(super) schedulers: usize,
+    pub(super) workers: usize,
+    pub(super) slots: u32,
+    /// Names and tiers.
+    pub(super) tenants: Vec<(String, i32)>,
+    pub(super) submissions: Vec<Submission>,
+    pub(super) faults: Vec<(Micros, Fault)>,
+    /// How many rows the schedulers read at once.
+    pub(super) page: i32,
+    /// The usual delay of a message.
+    pub(super) delay: Micros,
+    /// How long an attempt takes, at most, but for a few long ones.
+    pub(super) work: Micros,
+    /// Whether attempts may fail, hang or be put off.
+    pub(super) is_smooth: bool,
+    pub(super) weights: Vec<(String, u32)>,
+}
+
+/// One of the tenants' tiers: free, pro, enterprise.
+const WEIGHTS: [u32; 3] = [1, 4, 16];
+
+impl Plan {
+    pub(super) fn new(seed: u64, weather: Weather) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let schedulers = rng.random_range(1..=3);
+        let workers = rng.random_range(1..=3);
+        let tenants: Vec<_> = (0..rng.random_range(2..7))
+            .map(|number| (format!("t{number}"), rng.random_range(1..=3)))
+            .collect();
+        let submissions = (0..rng.random_range(20..80)).map(|_| submission(&mut rng, &tenants)).collect();
+        let config = Config {
+            lease_ms: *pick(&mut rng, &[1_000, 3_000, 10_000]),
+            keep_ms: *pick(&mut rng, &[500, 2_000]),
+            shard_lease_ms: *pick(&mut rng, &[500, 2_000]),
+            quarantine_after: 3,
+            memory_bytes: *pick(&mut rng, &[0, 5_000, 16 << 20]),
+            window: *pick(&mut rng, &[1, 2, 5, 50, 4_096]),
+            tenant_concurrency: *pick(&mut rng, &[None, None, Some(1), Some(3)]),
+            ..Config::default()
+        };
+        let page = *pick(&mut rng, &[1, 3, 20, 1_000]);
+        let (delay, work) =
+            (*pick(&mut rng, &[200, 1_000, 5_000]), *pick(&mut rng, &[2 * MS, 20 * MS, 200 * MS]));
+        let faults = super::faults::plan(&mut rng, weather, schedulers, workers);
+        Self {
+            seed,
+            weather,
+            config,
+            schedulers,
+            workers,
+            slots: rng.random_range(4..=8),
+            tenants,
+            submissions,
+            faults,
+            page,
+            delay,
+            work,
+            is_smooth: false,
+            weights: Vec::new(),
+        }
+    }
+
+    /// One scheduler, one worker, and three tenants of different tiers that submit more than can be run.
+    pub(super) fn backlog(seed: u64) -> Self {
+        let tenants: Vec<(String, i32)> = (1..=3).map(|tier| (format!("t{tier}"), tier)).collect();
+        let submission = |tenant: &str| Submission {
+            at: MS,
+            tenant: tenant.to_owned(),
+            count: 300,
+            priority: 2,
+            kind: "a",
+            delay: None,
+            max_attempts: 3,
+            cancel_after: None,
+        };
+        let weights = tenants.iter().zip(WEIGHTS).map(|((name, _), weight)| (name.clone(), weight)).collect();
+        Self {
+            config: Config::default(),
+            schedulers: 1,
+            workers: 1,
+            submissions: tenants.iter().map(|(name, _)| submission(name)).collect(),
+            tenants,
+            faults: Vec::new(),
+            is_smooth: true,
+            weights,
+            page: 1_000,
+            delay: 200,
+            work: 20 * MS,
+            ..Self::new(seed, Weather::Calm)
+        }
+    }
+
+    /// What holds in this weather.
+    pub(super) fn rules(&self) -> Rules {
+        Rules {
+            slots: self.slots,
+            tenant_concurrency: self.config.tenant_concurrency,
+            recorded_within: Duration::from_millis(150),
+            order_within: Duration::from_millis(200),
+            weights: self.weights.clone(),
+            in_flight: 1,
+        }
+    }
+}
+
+fn submission(rng: &mut StdRng, tenants: &[(String, i32)]) -> Submission {
+    Submission {
+        at: rng.random_range(0..BUSY),
+        tenant: pick(rng, tenants).0.clone(),
+        count: *pick(rng, &[1, 1, 1, 2, 5, 20]),
+        priority: *pick(rng, &[1, 2, 2, 3]),
+        kind: ["a", "a", "b"][rng.random_range(0..3)],
+        delay: rng.random_bool(0.1).then(|| rng.random_range(0..4 * SECOND)),
+        max_attempts: *pick(rng, &[1, 3, 5, 50]),
+        cancel_after: rng.random_bool(0.1).then(|| rng.random_range(0..2 * SECOND)),
+    }
+}
+
+pub(super) fn pick<'a, T>(rng: &mut StdRng, from: &'a [T]) -> &'a T {
+    &from[rng.random_range(0..from.len())]
+}
