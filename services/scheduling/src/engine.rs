@@ -280,36 +280,6 @@ impl Engine {
         std::mem::take(&mut self.waits)
     }
 
-    /// How many credits a worker has left.
-    #[cfg(test)]
-    pub(crate) fn credits(&self, session: SessionId) -> Option<u32> {
-        self.sessions.get(&session).map(Session::credits)
-    }
-
-    /// What is in memory, by name, as far as there is anything: nothing of it has a reason when all tasks have ended.
-    #[cfg(test)]
-    pub(crate) fn left_over(&self) -> Vec<String> {
-        let counts = [
-            ("held", self.held.len()),
-            ("delayed", self.delayed.len()),
-            ("due", self.due.len()),
-            ("bodies", self.bodies.len()),
-            ("fetching", self.fetching),
-            ("losses", self.losses.len()),
-            ("queued", self.policy.len()),
-        ];
-        counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect()
-    }
-
-    /// One step: takes in the event, decides, says what is to be done.
-    #[cfg(test)]
-    pub(crate) fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        self.hear(event, now, &mut effects);
-        self.pump(now, &mut effects);
-        effects
-    }
-
     /// Takes in an event without handing anything out; [`Self::pump`] after several.
     pub(crate) fn hear(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
         self.keep_time(now);

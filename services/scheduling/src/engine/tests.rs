@@ -6,6 +6,35 @@ use tidemill_proto::types::v1::{Completion, Failure, Lease};
 
 use super::*;
 
+impl Engine {
+    /// How many credits a worker has left.
+    pub(crate) fn credits(&self, session: SessionId) -> Option<u32> {
+        self.sessions.get(&session).map(Session::credits)
+    }
+
+    /// What is in memory, by name, as far as there is anything: nothing of it has a reason when all tasks have ended.
+    pub(crate) fn left_over(&self) -> Vec<String> {
+        let counts = [
+            ("held", self.held.len()),
+            ("delayed", self.delayed.len()),
+            ("due", self.due.len()),
+            ("bodies", self.bodies.len()),
+            ("fetching", self.fetching),
+            ("losses", self.losses.len()),
+            ("queued", self.policy.len()),
+        ];
+        counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect()
+    }
+
+    /// One step: takes in the event, decides, says what is to be done.
+    pub(crate) fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.hear(event, now, &mut effects);
+        self.pump(now, &mut effects);
+        effects
+    }
+}
+
 const START: Timestamp = Timestamp::from_micros(1_000_000_000_000);
 
 fn ms(millis: u64) -> Timestamp {

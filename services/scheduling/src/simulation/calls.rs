@@ -1,14 +1,16 @@
 //! Calls to the store, as `perform` and `submit` make them: there and back over a network that may lose either way, to a
 //! store that may be away. Each step takes place at one moment.
 
+mod travel;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tidemill_kernel::{Clock, Id, PageRequest, TenantName, Tier, Timestamp};
 use tidemill_policy::{Candidate, QueueKey, Refill};
 use tidemill_proto::storage::v1 as api;
@@ -20,10 +22,8 @@ use tidemill_store::task::TaskState;
 use tidemill_store::tenant::Tenant;
 use tidemill_store::{TaskStore, TenantStore};
 use tonic::{Request, Response, Status};
-use tonic_types::StatusExt;
 
-use super::plan::{MS, Micros, SECOND};
-use super::world::{Happening, World};
+use super::plan::Micros;
 use crate::checker;
 use crate::convert;
 use crate::engine::{Epoch, Event, Fence, Loaded, Running, SessionId, Settlement};
@@ -286,120 +286,4 @@ fn recorded(leases: &[api::RecordedLease]) -> Vec<(Id, Id)> {
         (task.parse().unwrap(), lease.token.parse().unwrap())
     };
     leases.iter().map(ids).collect()
-}
-
-impl Call {
-    /// What the engine hears when a call has failed, and what is asked again after how long.
-    fn failed(self, fault: &Status) -> (Vec<Event>, Option<(Micros, Self)>) {
-        let only = |event: Event| (vec![event], None);
-        match self {
-            Self::Claim(_, asked_at) => only(Event::Board { board: None, asked_at }),
-            Self::Queues(epoch) | Self::Running { epoch, .. } => only(Event::LoadFailed(epoch)),
-            Self::New(epoch, _) => only(Event::NewFailed(epoch)),
-            Self::Refill(epoch, refill) => only(Event::RefillFailed { epoch, refill }),
-            Self::Tenants(names) => only(Event::TenantsFailed(names)),
-            Self::Fetch(session, picked) => only(Event::FetchFailed { session, picked }),
-            Self::Record(_, leases, given_back) => {
-                let failed = Event::RecordFailed { leases: recorded(&leases), given_back };
-                (fenced(fault).into_iter().chain([failed]).collect(), None)
-            }
-            Self::Progress(..) => (fenced(fault).into_iter().collect(), None),
-            Self::Settle(settlement, tries) => match fenced(fault) {
-                Some(fenced) => (vec![fenced, Event::SettleFailed(settlement)], None),
-                None if tries < 5 => (Vec::new(), Some((SECOND, Self::Settle(settlement, tries + 1)))),
-                None => only(Event::SettleFailed(settlement)),
-            },
-            Self::Count(_) | Self::Append { .. } | Self::Cancel { .. } | Self::Revive { .. } => {
-                (Vec::new(), None)
-            }
-        }
-    }
-
-    /// How long the caller waits.
-    fn patience(&self) -> Micros {
-        if matches!(self, Self::Claim(..)) { SECOND } else { 10 * SECOND }
-    }
-}
-
-/// The shard that another scheduler runs, if that is why the store refused.
-fn fenced(fault: &Status) -> Option<Event> {
-    let details = fault.get_error_details();
-    let shard = details.error_info()?.metadata.get("shard")?.parse().ok()?;
-    Some(Event::Fenced(tidemill_kernel::Shard::new(shard)?))
-}
-
-impl World {
-    /// Sends a call to the store.
-    pub(super) fn call(&mut self, node: usize, call: Call) {
-        let (run, patience) = (self.nodes[node].run, call.patience());
-        if let Call::Settle(settlement, _) = &call
-            && settlement.fence.is_empty()
-        {
-            self.tell_engine(node, Event::SettleFailed(settlement.clone()));
-            return;
-        }
-        let number = self.nodes[node].begin(call);
-        let late = Status::deadline_exceeded("the store did not answer");
-        self.after(patience, Happening::Answer { node, run, call: number, answer: Box::new(Err(late)) });
-        let (delay, restarts) = (self.call_delay(), self.store.restarts);
-        if self.is_lost(node) {
-            self.fail(node, run, number, delay);
-        } else {
-            self.after(delay, Happening::Call { node, run, call: number, restarts });
-        }
-    }
-
-    /// A call is executed, even if its caller does not wait for it any more; and its answer may get lost.
-    pub(super) fn at_store(&mut self, node: usize, run: u32, number: u64, restarts: u32) {
-        let Some(call) = self.nodes[node].under_way(run, number) else { return };
-        let delay = self.call_delay();
-        if self.now < self.store.down_until || restarts != self.store.restarts {
-            self.fail(node, run, number, delay);
-            return;
-        }
-        let answer = self.store.execute(&call, self.now, self.plan.page);
-        if self.is_lost(node) {
-            self.fail(node, run, number, delay);
-        } else {
-            self.after(delay, Happening::Answer { node, run, call: number, answer: Box::new(answer) });
-        }
-    }
-
-    /// The caller notices soon that its connection broke, or only when its patience is over.
-    fn fail(&mut self, node: usize, run: u32, call: u64, delay: Micros) {
-        if self.rng.random_bool(0.8) {
-            let answer = Box::new(Err(Status::unavailable("the line is cut")));
-            self.after(delay, Happening::Answer { node, run, call, answer });
-        }
-    }
-
-    fn is_lost(&mut self, node: usize) -> bool {
-        let is_noisy = self.now < self.noise.0 && self.rng.random_ratio(self.noise.1, 100);
-        is_noisy || self.now < self.nodes[node].cut_until
-    }
-
-    fn call_delay(&mut self) -> Micros {
-        let is_slow = self.now < self.noise.0 && self.rng.random_bool(0.05);
-        if is_slow { self.rng.random_range(20 * MS..3 * SECOND) } else { self.delay() }
-    }
-
-    pub(super) fn answered(&mut self, node: usize, run: u32, number: u64, answer: Result<Reply, Status>) {
-        if self.nodes[node].run != run {
-            return;
-        }
-        let Some(call) = self.nodes[node].end(number) else { return };
-        match answer {
-            Ok(Reply::Events(events)) => events.into_iter().for_each(|event| self.tell_engine(node, event)),
-            Ok(Reply::Next(next)) => self.call(node, next),
-            Ok(Reply::Stored(stored)) => self.stored(node, call, &stored),
-            Err(fault) => {
-                self.say(|| format!("s{node}: {fault:?} for {call:?}").chars().take(300).collect());
-                let (events, again) = call.failed(&fault);
-                events.into_iter().for_each(|event| self.tell_engine(node, event));
-                if let Some((pause, call)) = again {
-                    self.after(pause, Happening::Ask { node, run, call });
-                }
-            }
-        }
-    }
 }
