@@ -117,7 +117,8 @@ mod tests {
         let of_scheduling: Vec<_> = services_of("scheduling").collect();
         assert_eq!(
             of_scheduling,
-            ["tidemill.scheduling.v1.SchedulingService", "tidemill.scheduling.v1.WorkerService"]
+            ["SchedulingService", "SteeringService", "WorkerService"]
+                .map(|name| format!("tidemill.scheduling.v1.{name}"))
         );
         assert_eq!(services_of("sched").count(), 0);
     }

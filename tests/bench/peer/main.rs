@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use client::{Client, wall};
+use tokio::time::{Instant, sleep_until};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -90,10 +91,10 @@ async fn produce(count: u64, rate: u64, file: &str) -> Result<()> {
     // The connection is made before the clock runs.
     client.left().await?;
     let rows = Arc::new(Mutex::new(Vec::new()));
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let mut calls = Vec::new();
     for number in 0..count {
-        tokio::time::sleep_until(began + Duration::from_secs_f64(number as f64 / rate as f64)).await;
+        sleep_until(began + Duration::from_secs_f64(number as f64 / rate as f64)).await;
         let (mut client, rows): (Client, _) = (client.clone(), Arc::clone(&rows));
         calls.push(tokio::spawn(async move {
             let called = wall();

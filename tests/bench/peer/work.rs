@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use tidemill_chassis::Wire;
+use tidemill_chassis::{Wire, sleep};
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_worker::{Attempt, Config, Done, Failed, Handler, Worker};
 use tokio::task::JoinHandle;
@@ -46,7 +46,7 @@ pub(crate) async fn empty() -> Result<()> {
     }
     let (_, stop, working) = start()?;
     while client.left().await? > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
     stop.cancel();
     Ok(working.await?)
@@ -72,10 +72,10 @@ pub(crate) async fn drain(count: u64, file: Option<&String>) -> Result<()> {
     println!("READY");
     let client = client::connect()?;
     while begun.count.load(Ordering::Relaxed) < count {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        sleep(Duration::from_millis(2)).await;
     }
     while client.left().await? > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
     let ended = wall();
     let at = std::mem::take(&mut *begun.at.lock().unwrap_or_else(PoisonError::into_inner));

@@ -14,6 +14,7 @@ use tidemill_proto::scheduling::v1::GetTaskRequest;
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
+use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_proto::types::v1::{SourceKind, Task, TaskState};
@@ -46,7 +47,11 @@ impl Mesh {
         let content = ContentStoreServiceClient::new(storage.clone());
         let deps = tidemill_scheduling::Deps {
             tasks: TaskStoreServiceClient::new(storage.clone()),
+            settings: SettingStoreServiceClient::new(storage.clone()),
             tenants: TenantStoreServiceClient::new(storage),
+            peers: None,
+            alone: true,
+            address: String::new(),
             clock: Arc::clone(&clock),
         };
         let scheduling = run(tidemill_scheduling::build(Default::default(), deps).unwrap(), &shutdown);

@@ -246,7 +246,8 @@ impl Gate {
         let Some(rate) = self.pace.filter(|_| now > self.stamp) else { return };
         let micros = i128::try_from(now.since(self.stamp).as_micros()).unwrap_or(0);
         let full = i128::from(rate.burst) * TOKEN;
-        self.tokens = self.tokens.saturating_add(micros.saturating_mul(i128::from(rate.per_second))).min(full);
+        self.tokens =
+            self.tokens.saturating_add(micros.saturating_mul(i128::from(rate.per_second))).min(full);
         self.stamp = now;
     }
 }

@@ -23,6 +23,7 @@ pub struct Arrival {
 
 /// The message of a new task that arrives `now`.
 pub fn encode_new_task(task: NewTask, now: Timestamp) -> types::NewTask {
+    let is_keyless = task.key.is_empty();
     types::NewTask {
         kind: task.kind,
         priority: task.priority.number(),
@@ -33,19 +34,21 @@ pub fn encode_new_task(task: NewTask, now: Timestamp) -> types::NewTask {
         trace_parent: task.trace_parent,
         keep: task.keep.map(length),
         options: options::encode(&task.options),
-        key_for: Some(length(task.key_until.since(now))),
+        key_for: (!is_keyless).then(|| length(task.key_until.since(now))),
     }
 }
 
 /// The new task of a message. It runs from now on where it names no other time.
 pub fn decode_new_task(message: types::NewTask, arrival: &Arrival) -> Result<NewTask> {
     let key_for = time::decode_length("key_for", message.key_for)?.unwrap_or(arrival.keep_keys);
+    // Without a key there is nothing to remember.
+    let key_until = if message.key.is_empty() { Timestamp::default() } else { arrival.now + key_for };
     Ok(NewTask {
         kind: rule::name("kind", message.kind)?,
         priority: rule::priority("priority", message.priority)?,
         payload: rule::text("payload", message.payload, rule::MAX_PAYLOAD)?,
         key: rule::text("key", message.key, rule::MAX_KEY)?,
-        key_until: arrival.now + key_for,
+        key_until,
         run_at: time::decode_or("run_at", message.run_at, arrival.now)?,
         max_attempts: rule::attempts("max_attempts", message.max_attempts)?,
         trace_parent: rule::text("trace_parent", message.trace_parent, rule::MAX_LABEL)?,
@@ -83,6 +86,7 @@ pub fn decode_batches(messages: Vec<api::TenantTasks>, arrival: &Arrival) -> Res
 
 /// The message of a task.
 pub fn encode_task(task: Task) -> types::Task {
+    let is_keyless = task.new.key.is_empty();
     types::Task {
         id: task.id.to_string(),
         tenant: task.tenant.to_string(),
@@ -105,10 +109,11 @@ pub fn encode_task(task: Task) -> types::Task {
         options: options::encode(&task.new.options),
         progress: task.progress,
         checkpoint: task.checkpoint,
+        key_until: (!is_keyless).then(|| time::encode(task.new.key_until)),
     }
 }
 
-/// The task of a message. For how long its key is remembered does not travel.
+/// The task of a message.
 pub fn decode_task(message: types::Task) -> Result<Task> {
     let new = types::NewTask {
         kind: message.kind,
@@ -123,9 +128,11 @@ pub fn decode_task(message: types::Task) -> Result<Task> {
         key_for: None,
     };
     let id = rule::id("id", &message.id)?;
+    let key_until = time::decode_or("key_until", message.key_until, Timestamp::default())?;
+    let new = decode_new_task(new, &Arrival { now: id.moment(), keep_keys: Duration::ZERO })?;
     Ok(Task {
         id,
-        new: decode_new_task(new, &Arrival { now: id.moment(), keep_keys: Duration::ZERO })?,
+        new: NewTask { key_until, ..new },
         tenant: rule::tenant("tenant", &message.tenant)?,
         state: rule::present("state", decode_state("state", message.state)?)?,
         attempt: rule::natural("attempt", message.attempt)?,

@@ -39,11 +39,8 @@ pub(crate) struct Of {
 
 /// Pauses, resumes.
 pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
-    let scope = |of: Of| api::Scope {
-        kind: of.kind,
-        key: of.key,
-        priority: of.priority.map_or(0, i32::from),
-    };
+    let scope =
+        |of: Of| api::Scope { kind: of.kind, key: of.key, priority: of.priority.map_or(0, i32::from) };
     match action {
         Action::Pause(of) => {
             let scope = scope(of);

@@ -131,7 +131,7 @@ prop_compose! {
         run_at in moment(), max_attempts in 1_u32..=100, trace_parent in "[0-9a-f-]{0,55}",
         keep in option::of(length()), options in options(),
     ) -> NewTask {
-        let key_until = super::NOW + key_for;
+        let key_until = if key.is_empty() { Timestamp::default() } else { super::NOW + key_for };
         NewTask { kind, priority, payload, key, key_until, run_at, max_attempts, trace_parent, keep, options }
     }
 }

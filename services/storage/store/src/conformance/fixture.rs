@@ -128,7 +128,7 @@ pub fn task(number: u128) -> NewTask {
         priority: Priority::Normal,
         payload: format!("payload {number}"),
         key: String::new(),
-        key_until: at(0),
+        key_until: Timestamp::default(),
         run_at: at(3),
         max_attempts: 3,
         trace_parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
