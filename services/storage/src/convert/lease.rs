@@ -30,7 +30,7 @@ pub fn decode_attempt(message: Option<api::Attempt>) -> Result<Attempt> {
         Ok(Attempt {
             task: rule::id("task_id", &message.task_id)?,
             number: message.number,
-            worker: rule::filled("worker", message.worker, rule::MAX_LABEL)?,
+            worker: rule::text("worker", message.worker, rule::MAX_LABEL)?,
             started_at: time::decode_required("started_at", message.started_at)?,
             recorded: message.recorded,
         })

@@ -23,7 +23,7 @@ pub async fn tasks_are_stored_in_order_and_read_back(store: Shared) {
         run_at: at(77) + Duration::from_micros(123_457),
         max_attempts: 9,
         keep: Some(Duration::from_micros(90_000_001)),
-        options: vec![0, 255, 10, 0],
+        options: vec![16, 9],
         trace_parent: String::new(),
         ..keyed(2, "k")
     };

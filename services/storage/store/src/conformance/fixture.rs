@@ -133,6 +133,7 @@ pub fn task(number: u128) -> NewTask {
         max_attempts: 3,
         trace_parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
         keep: None,
+        // Bytes that a service between can read, too: a `TaskOptions` with a cost, or none.
         options: Vec::new(),
     }
 }

@@ -70,7 +70,7 @@ pub async fn follow_ups_commit_with_their_task(store: Shared) {
     let acme = create(&store, "acme").await;
     let stored = append(&store, &acme, vec![task(1), keyed(2, "taken")]).await;
     let vain = Completion { follow_ups: vec![task(15)], ..completion(attempt(unknown(&acme), 1)) };
-    let odd = crate::task::NewTask { payload: "a\0b".to_owned(), options: vec![1, 0], ..task(11) };
+    let odd = crate::task::NewTask { payload: "a\0b".to_owned(), options: vec![16, 1], ..task(11) };
     let follow_ups = vec![odd.clone(), keyed(12, "taken"), keyed(13, "k"), keyed(14, "k")];
     let done = Completion { follow_ups, ..completion(attempt(stored[0], 1)) };
     let settled = settle(&store, vec![vain, done], vec![], at(7)).await;

@@ -45,7 +45,7 @@ pub async fn only_unfinished_tasks_can_be_cancelled(store: Shared) {
 /// Dead and cancelled ones wait again at their old places, as if never started; the last error stays.
 pub async fn only_given_up_tasks_can_be_revived(store: Shared) {
     let acme = create(&store, "acme").await;
-    let full = NewTask { keep: Some(std::time::Duration::ZERO), options: vec![7], ..task(1) };
+    let full = NewTask { keep: Some(std::time::Duration::ZERO), options: vec![16, 7], ..task(1) };
     let stored = append(&store, &acme, vec![full.clone(), task(2), task(3), task(4), task(5)]).await;
     let dead = record(&store, stored[0], 1).await;
     succeed(&store, stored[2], at(6)).await;
