@@ -184,7 +184,11 @@ impl World {
                 Wish::Leave => asked.leave.extend(mine),
             }
         }
-        let board = self.store.claim_shards(asked, now).await.unwrap();
+        let mut board = self.store.claim_shards(asked, now).await.unwrap();
+        // A time that is over may be told as any that is.
+        for lease in board.shards.iter_mut().filter(|lease| lease.until <= now) {
+            lease.until = Timestamp::default();
+        }
         self.boards.insert(owner, board.clone());
         self.latest = board.clone();
         format!("{board:?}")
