@@ -52,7 +52,7 @@ fn new_task(&(key, keep, priority): &New, number: usize, now: Timestamp) -> NewT
         key_until: if key.is_empty() { Timestamp::default() } else { now + Duration::from_secs(until) },
         run_at: now,
         priority: Priority::ALL[usize::from(priority)],
-        options: if number % 3 == 0 { Vec::new() } else { vec![16, priority + 1] },
+        options: if number.is_multiple_of(3) { Vec::new() } else { vec![16, priority + 1] },
         ..keyed(number as u128, key)
     }
 }
