@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tidemill_tests::harness::mesh::{Ground, Mesh, Wiring};
@@ -70,10 +70,8 @@ async fn a_gateway_that_stops_alone_does_not_wait_for_a_push_that_waits() -> Res
     (0..300).try_for_each(|number| writeln!(input, "{{\"body\":\"mill number {number}\"}}"))?;
     let stored = || async { mesh.counts().ok().filter(|counts| counts.documents == 300) };
     poll::until("the documents are stored", Duration::from_secs(30), stored).await?;
-    let begun = Instant::now();
+    // A gateway that waited would end the connection without a word when its grace is over.
     mesh.stop_one(mesh.index("gateway")?)?;
-    // The grace of a server's connections is ten seconds.
-    ensure!(begun.elapsed() < Duration::from_secs(8), "it waited {:?}", begun.elapsed());
     drop(input);
     let told = push.wait_with_output()?;
     let said = String::from_utf8_lossy(&told.stderr);

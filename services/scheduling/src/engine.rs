@@ -372,6 +372,7 @@ impl Engine {
 
     fn on_drain(&mut self, effects: &mut Vec<Effect>) {
         self.draining = true;
+        self.claim_soon();
         for session in self.sessions.keys() {
             effects.push(Effect::Say { session: *session, message: Say::Drain(api::Drain {}) });
         }

@@ -53,11 +53,6 @@ impl Certificates {
         Ok(Self(Arc::new(Shared { config, server_name, read })))
     }
 
-    /// Whether callers must show a certificate.
-    pub fn is_mutual(&self) -> bool {
-        self.0.config.ca_file.is_some()
-    }
-
     /// The server's settings now; `None` where there is no certificate to show.
     pub(super) fn server(&self) -> Option<Arc<ServerConfig>> {
         self.settings().server

@@ -147,7 +147,12 @@ impl Shards {
 }
 
 impl Engine {
-    /// Asks for shards, four times per lease. A draining scheduler gives its shards up when nothing of them runs here, or when
+    /// The next claim need not wait: a stopping process is waited for.
+    pub(super) fn claim_soon(&mut self) {
+        self.shards.next = Timestamp::default();
+    }
+
+    /// Asks for shards, four times per lease, more often when draining. A draining scheduler gives its shards up when nothing of them runs here, or when
     /// others are there to take them and everything that runs is recorded.
     pub(super) fn claim(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.shards.asking || now < self.shards.next {
@@ -158,7 +163,8 @@ impl Engine {
         let quiet = self.held.is_empty() || (others && unwritten.is_empty());
         let leaving = self.draining && self.fetching == 0 && quiet;
         self.shards.asking = true;
-        self.shards.next = now + self.shards.lease / 4;
+        let pace = if self.draining { 40 } else { 4 };
+        self.shards.next = now + self.shards.lease / pace;
         effects.push(Effect::Claim(self.shards.claim(leaving, &unwritten)));
     }
 
