@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::scaling::ScalingConfig;
 
 /// The shortest lease, in milliseconds: a heartbeat every third of it must get through.
 const SHORTEST_LEASE_MS: u64 = 100;
@@ -19,12 +20,14 @@ pub struct Config {
     pub window: usize,
     /// How many tasks of one tenant may run at once, 1 or more; none for no bound.
     pub tenant_concurrency: Option<u32>,
+    /// How many workers there should be: `[scheduling.scaling]`.
+    pub scaling: ScalingConfig,
 }
 
 impl Default for Config {
     /// A lost worker is noticed within ten seconds; a queue in memory takes about 200 KiB.
     fn default() -> Self {
-        Self { lease_ms: 10_000, window: 1_024, tenant_concurrency: None }
+        Self { lease_ms: 10_000, window: 1_024, tenant_concurrency: None, scaling: ScalingConfig::default() }
     }
 }
 
@@ -54,6 +57,7 @@ impl Config {
                 "`tenant_concurrency` is 0, so that nothing would ever run: set 1 or more, or leave it out";
             faults.push(fault.to_owned());
         }
+        faults.extend(self.scaling.faults());
         if faults.is_empty() { Ok(()) } else { Err(Error::Config(faults)) }
     }
 }
@@ -65,13 +69,18 @@ mod tests {
     #[test]
     fn what_cannot_work_is_named_all_at_once() {
         assert_eq!(Config::default().check(), Ok(()));
-        let fault = Config { lease_ms: 0, window: 0, tenant_concurrency: Some(0) }.check().unwrap_err();
+        let wrong = Config { lease_ms: 0, window: 0, tenant_concurrency: Some(0), ..Config::default() };
+        let fault = wrong.check().unwrap_err();
         let text = fault.to_string();
         for word in
             ["[scheduling]", "`lease_ms` is 0", "`window` is 0", "`tenant_concurrency` is 0", "set 1 or more"]
         {
             assert!(text.contains(word), "{text}");
         }
-        assert!(Config { lease_ms: 100, window: 1, tenant_concurrency: Some(1) }.check().is_ok());
+        assert!(
+            Config { lease_ms: 100, window: 1, tenant_concurrency: Some(1), ..Config::default() }
+                .check()
+                .is_ok()
+        );
     }
 }

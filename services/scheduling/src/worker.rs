@@ -22,17 +22,19 @@ use tracing::debug;
 
 use crate::actor::Handle;
 use crate::engine::{Event, SessionId};
+use crate::scaling::board::{Board, Chair};
 
 /// The service.
 #[derive(Debug)]
 pub struct Workers {
     handle: Handle,
     sessions: Arc<AtomicU64>,
+    board: Board,
 }
 
 impl Workers {
-    pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle, sessions: Arc::default() }
+    pub(crate) fn new(handle: Handle, board: Board) -> Self {
+        Self { handle, sessions: Arc::default(), board }
     }
 }
 
@@ -56,12 +58,16 @@ impl WorkerService for Workers {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let (outbox, words) = mpsc::unbounded_channel();
         debug!(session, worker = hello.worker, kinds = ?hello.kinds, "a worker came");
+        let chair = self.board.join(&hello);
         let kinds = hello.kinds.iter().map(|kind| Kind::new(kind)).collect();
         self.handle.join(session, outbox, Event::Joined { session, worker: hello.worker, kinds });
-        tokio::spawn(listen(self.handle.clone(), session, requests));
+        tokio::spawn(listen(self.handle.clone(), session, requests, Arc::clone(&chair)));
         let words =
             Words { words: UnboundedReceiverStream::new(words), handle: self.handle.clone(), session };
-        Ok(Response::new(Box::pin(words.map(|message| Ok(WorkResponse { message: Some(message) })))))
+        Ok(Response::new(Box::pin(words.map(move |message| {
+            chair.said(&message);
+            Ok(WorkResponse { message: Some(message) })
+        }))))
     }
 
     async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
@@ -93,8 +99,11 @@ impl Drop for Words {
 }
 
 /// Passes a worker's messages on until its stream ends, however it does.
-async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<WorkRequest>) {
+async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<WorkRequest>, chair: Arc<Chair>) {
     while let Ok(Some(request)) = requests.message().await {
+        if let Some(message) = &request.message {
+            chair.heard(message);
+        }
         match request.message {
             Some(Heard::Credits(credits)) => handle.tell(Event::Credits { session, credits }),
             Some(Heard::Results(results)) => handle.tell(Event::Results { session, results }),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    completion, config, demo, doctor, health, migrate, push, query, recipe, reference, results, serve,
+    completion, config, demo, doctor, health, migrate, push, query, recipe, reference, results, scale, serve,
     source, status, task, tenant, up,
 };
 use crate::exit::CODES;
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Tenant(tenant::Action),
     /// Counts and the state of the queue
     Status(status::Args),
+    /// How many workers there should be, and why, for operators
+    Scale(scale::Args),
     /// Whether a port serves, for probes
     Health(health::Args),
     /// Look at everything that is configured, and say what is wrong and how to mend it

@@ -46,7 +46,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     config.parts_listen = args.parts_listen.or(config.parts_listen);
     let names: Vec<&str> =
         NAMES.into_iter().filter(|name| args.names.iter().any(|asked| asked == name)).collect();
-    serve(config, &names).await
+    Box::pin(serve(config, &names)).await
 }
 
 /// Serves the parts of these names until a signal.

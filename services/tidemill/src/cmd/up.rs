@@ -17,5 +17,5 @@ pub(crate) struct Args {
 
 /// Serves until Ctrl-C or SIGTERM, then drains.
 pub(crate) async fn run(args: Args) -> Result<Exit> {
-    serve::serve(config::load(&args.flags)?, &NAMES).await
+    Box::pin(serve::serve(config::load(&args.flags)?, &NAMES)).await
 }

@@ -13,6 +13,8 @@ use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServi
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::SharedRng;
+use tidemill_worker::Schedulers;
+use tokio::sync::watch;
 
 use super::store::Database;
 use crate::config::Config;
@@ -30,21 +32,40 @@ pub(super) struct Ground {
     pub(super) database: Option<Database>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: SharedRng,
+    /// The slots of this process' workers by component, where they follow the load.
+    pub(super) slots: BTreeMap<&'static str, watch::Sender<u32>>,
+}
+
+impl Ground {
+    /// The slots of a component's workers as they change.
+    fn slots(&self, component: &str) -> Option<watch::Receiver<u32>> {
+        self.slots.get(component).map(watch::Sender::subscribe)
+    }
 }
 
 /// The wires that a part asked for.
-pub(super) struct Needs(BTreeMap<&'static str, Wire>);
+pub(super) struct Needs {
+    wires: BTreeMap<&'static str, Wire>,
+    /// Every scheduler by itself.
+    schedulers: Schedulers,
+}
 
 impl Needs {
     /// The wires of these names among those that are built.
     pub(super) fn met(names: &[&'static str], built: &BTreeMap<&'static str, Wire>) -> Self {
         let wire = |name: &&'static str| built.get(name).cloned().unwrap_or_else(|| Wire::absent(name));
-        Self(names.iter().map(|name| (*name, wire(name))).collect())
+        let schedulers = wire(&"scheduling").into();
+        Self { wires: names.iter().map(|name| (*name, wire(name))).collect(), schedulers }
+    }
+
+    /// The same, with every scheduler by itself where there may be several.
+    pub(super) fn and_schedulers(self, schedulers: Option<Schedulers>) -> Self {
+        Self { schedulers: schedulers.unwrap_or(self.schedulers), ..self }
     }
 
     /// The wire to a part; one that was not asked for in the table fails every call.
     pub(super) fn wire(&self, name: &'static str) -> Wire {
-        self.0.get(name).cloned().unwrap_or_else(|| Wire::absent(name))
+        self.wires.get(name).cloned().unwrap_or_else(|| Wire::absent(name))
     }
 
     fn content(&self) -> ContentStoreServiceClient<Wire> {
@@ -73,12 +94,17 @@ pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
         .max_encoding_message_size(MAX_MESSAGE);
     let tenants = TenantStoreServiceClient::new(needs.wire("storage"));
     let deps = tidemill_scheduling::Deps { tasks, tenants, clock: ground.clock.clone() };
-    Ok(tidemill_scheduling::build(ground.config.scheduling.clone(), deps)?)
+    let pool = |(component, slots): (&&str, &watch::Sender<u32>)| tidemill_scheduling::Pool {
+        component: (*component).to_owned(),
+        slots: slots.clone(),
+    };
+    let pools = ground.slots.iter().map(pool).collect();
+    Ok(tidemill_scheduling::build_with(ground.config.scheduling.clone(), deps, pools)?)
 }
 
 pub(super) fn analysis(ground: &Ground, needs: &Needs) -> Result<Part> {
-    let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
-    let deps = tidemill_analysis::Deps { content, workers, clock };
+    let (content, schedulers, clock) = (needs.content(), needs.schedulers.clone(), ground.clock.clone());
+    let deps = tidemill_analysis::Deps { content, schedulers, slots: ground.slots("analysers"), clock };
     Ok(tidemill_analysis::build(ground.config.analysis.clone(), deps)?)
 }
 
@@ -88,6 +114,7 @@ pub(super) fn ingestion(ground: &Ground, needs: &Needs) -> Result<Part> {
         .max_encoding_message_size(MAX_MESSAGE);
     let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
     let recipes = Some(AnalysisServiceClient::new(needs.wire("analysis")));
-    let deps = tidemill_ingestion::Deps { content, scheduling, workers, recipes, clock };
+    let (schedulers, slots) = (needs.schedulers.clone(), ground.slots("collectors"));
+    let deps = tidemill_ingestion::Deps { content, scheduling, schedulers, slots, workers, recipes, clock };
     Ok(tidemill_ingestion::build(ground.config.ingestion.clone(), deps)?)
 }
