@@ -127,6 +127,7 @@ mod tests {
             [
                 "tidemill.scheduling.v1.ScalingService",
                 "tidemill.scheduling.v1.SchedulingService",
+                "tidemill.scheduling.v1.SteeringService",
                 "tidemill.scheduling.v1.WorkerService",
                 "externalscaler.ExternalScaler",
             ]

@@ -1,13 +1,15 @@
 //! The store behind the storage service as a store again: every step goes through messages, a generated client, the
 //! server's layers and the shell, and must come out as the port says.
 //!
-//! Two things of the port do not travel, because no client may choose them: `now`, and the ids of new tasks. They are
-//! laid beside the call in a task local, from which the shell's clock and rng are fed; a call in one process runs in
-//! the task of its caller. Keys are made by the service: what the caller describes stands for what was made.
+//! One thing of the port does not travel, because no client may choose it: `now`. It is laid beside the call in a task
+//! local, from which the shell's clock is fed; a call in one process runs in the task of its caller. Keys are made by the
+//! service: what the caller describes stands for what was made. What is kept no longer is swept by the service itself,
+//! so that step goes past the messages.
 
 mod content;
 mod moment;
 mod session;
+mod setting;
 mod status;
 mod task;
 mod tenant;
@@ -18,15 +20,15 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tidemill_chassis::layers::ServerLimits;
 use tidemill_chassis::{Context, Wire};
-use tidemill_kernel::{Id, TenantName, Timestamp};
+use tidemill_kernel::{TenantName, Timestamp};
 use tidemill_proto::storage::v1 as api;
 use tidemill_storage::{Config, Deps, build};
-use tidemill_store::task::NewTask;
 use tidemill_store::{Error, Freshness, Result, Store, TenantStore};
 use tonic::{Request, Response, Status};
 
 use api::content_store_service_client::ContentStoreServiceClient;
 use api::result_service_client::ResultServiceClient;
+use api::setting_store_service_client::SettingStoreServiceClient;
 use api::task_store_service_client::TaskStoreServiceClient;
 use api::tenant_service_client::TenantServiceClient;
 use api::tenant_store_service_client::TenantStoreServiceClient;
@@ -36,6 +38,7 @@ const LARGEST: usize = 64 << 20;
 
 /// The storage service, seen as a store by one session.
 pub(crate) struct GrpcStore {
+    store: Arc<dyn Store>,
     wire: Wire,
     keys: tenant::Keys,
 }
@@ -43,10 +46,10 @@ pub(crate) struct GrpcStore {
 impl GrpcStore {
     /// The storage service over this store.
     pub(crate) fn over(store: Arc<dyn Store>) -> Self {
-        let rng = moment::CallRng(StdRng::seed_from_u64(11));
-        let deps = Deps { store, clock: Arc::new(moment::CallClock), rng: Arc::new(Mutex::new(rng)) };
+        let rng = Arc::new(Mutex::new(StdRng::seed_from_u64(11)));
+        let deps = Deps { store: Arc::clone(&store), clock: Arc::new(moment::CallClock), rng };
         let wire = session::Session::over(build(Config::default(), deps).wire(ServerLimits::default()));
-        Self { wire, keys: tenant::Keys::default() }
+        Self { store, wire, keys: tenant::Keys::default() }
     }
 
     /// What the port answers to a batch of nothing; the service refuses one.
@@ -63,6 +66,10 @@ impl GrpcStore {
 
     fn results(&self) -> ResultServiceClient<Wire> {
         ResultServiceClient::new(self.wire.clone()).max_decoding_message_size(LARGEST)
+    }
+
+    fn setting_client(&self) -> SettingStoreServiceClient<Wire> {
+        SettingStoreServiceClient::new(self.wire.clone()).max_decoding_message_size(LARGEST)
     }
 
     fn tasks(&self) -> TaskStoreServiceClient<Wire> {
@@ -89,11 +96,6 @@ impl Store for GrpcStore {
     }
 }
 
-/// The ids that new tasks are to get.
-fn ids<'a>(tasks: impl Iterator<Item = &'a NewTask>) -> Vec<Id> {
-    tasks.map(|task| task.id).collect()
-}
-
 /// A request of this tenant.
 fn of<T>(tenant: &TenantName, message: T) -> Request<T> {
     Context::for_tenant(tenant.clone()).request(message)
@@ -101,16 +103,12 @@ fn of<T>(tenant: &TenantName, message: T) -> Request<T> {
 
 /// A call at no particular moment.
 async fn call<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T> {
-    call_at(Timestamp::default(), Vec::new(), call).await
+    call_at(Timestamp::default(), call).await
 }
 
-/// A call at this moment that makes tasks with these ids, in this order.
-async fn call_at<T>(
-    now: Timestamp,
-    ids: Vec<Id>,
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T> {
-    moment::at(now, ids, call).await.map(Response::into_inner).map_err(|status| status::read(&status))
+/// A call at this moment.
+async fn call_at<T>(now: Timestamp, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T> {
+    moment::at(now, call).await.map(Response::into_inner).map_err(|status| status::read(&status))
 }
 
 /// What this side cannot read is a defect of the service.

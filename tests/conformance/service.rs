@@ -122,8 +122,9 @@ async fn a_task_that_says_little_is_stored_with_the_defaults() {
     make_acme(&wire).await;
     let mut tasks = TaskStoreServiceClient::new(wire);
     let new = types::NewTask { kind: "demo".into(), ..types::NewTask::default() };
-    let request = api::AppendTasksRequest { tenant: "acme".into(), tasks: vec![new.clone(), new] };
-    let appended = tasks.append_tasks(request).await.unwrap().into_inner().tasks;
+    let batch = api::TenantTasks { tenant: "acme".into(), tasks: vec![new.clone(), new] };
+    let request = api::AppendTasksRequest { batches: vec![batch] };
+    let appended = tasks.append_tasks(request).await.unwrap().into_inner().batches.remove(0).tasks;
     assert_ne!(appended[0].id, appended[1].id);
     let request = api::ReadTaskRequest { tenant: "acme".into(), id: appended[1].id.clone() };
     let task = tasks.read_task(request).await.unwrap().into_inner().task.unwrap();

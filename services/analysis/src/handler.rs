@@ -100,7 +100,7 @@ impl Analyzer {
             error => (error.kind().is_transient() || error.kind() == ErrorKind::Internal, None),
         };
         let not_before = wait.map(|wait| self.clock.now() + wait);
-        Failed { error: error.to_string(), retryable, not_before, snoozed: false }
+        Failed { error: error.to_string(), retryable, not_before, ..Failed::default() }
     }
 }
 

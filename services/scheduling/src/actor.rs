@@ -4,24 +4,28 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tidemill_chassis::sleep;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::Status;
 use tracing::{debug, info};
 
 use crate::Deps;
-use crate::engine::{Effect, Engine, Event, SessionId};
+use crate::engine::{Answer, Effect, Engine, Event, Question, SessionId};
 use crate::metrics::Figures;
 use crate::perform::Performer;
+use crate::submit::Submitter;
 use crate::waits::Waits;
 
 /// The pace of the engine's clock.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(25);
 
 /// After so many ticks the figures are told.
-const TICKS: u32 = 20;
+const TICKS: u32 = 40;
+
+/// The most events that are taken in before something is handed out.
+const TURN: usize = 64;
 
 /// Where a worker's messages go. Unbounded, and yet bounded: a worker is sent only what it gave credits for.
 pub(crate) type Outbox = mpsc::UnboundedSender<Say>;
@@ -33,6 +37,8 @@ pub(crate) enum Input {
     Event(Event),
     /// A new stream: its outbox, then the engine's event.
     Join(SessionId, Outbox, Event),
+    /// A question, and where its answer goes.
+    Ask(Question, oneshot::Sender<Answer>),
 }
 
 /// The way to the loop. Cheap to clone.
@@ -43,6 +49,14 @@ impl Handle {
     /// Tells the engine something. After the loop has ended, nothing.
     pub(crate) fn tell(&self, event: Event) {
         let _ = self.0.send(Input::Event(event));
+    }
+
+    /// Asks the engine something.
+    pub(crate) async fn ask(&self, question: Question) -> Result<Answer, Status> {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || Status::unavailable("the scheduler is stopping; try again in a moment");
+        self.0.send(Input::Ask(question, answer)).map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
     }
 
     /// Waits until the loop has ended.
@@ -69,10 +83,16 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(crate) fn new(engine: Engine, deps: Deps, waits: Waits) -> (Self, Handle) {
+    pub(crate) fn new(engine: Engine, deps: Deps, waits: Waits) -> (Self, Handle, Submitter) {
         let (sender, inputs) = mpsc::unbounded_channel();
         let handle = Handle(sender);
-        let performer = Performer { deps: deps.clone(), handle: handle.clone(), calls: TaskTracker::new() };
+        let submitter = Submitter::start(deps.tasks.clone(), handle.clone());
+        let performer = Performer {
+            deps: deps.clone(),
+            handle: handle.clone(),
+            submitter: submitter.clone(),
+            calls: TaskTracker::new(),
+        };
         let actor = Self {
             engine,
             inputs,
@@ -83,69 +103,79 @@ impl Actor {
             figures: Figures::new(),
             ticks: 0,
         };
-        (actor, handle)
+        (actor, handle, submitter)
     }
 
-    /// Runs until the token is cancelled and every worker has left.
+    /// Runs until the token is cancelled, every worker has left and every shard was given up.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        if !self.performer.load(&stop).await {
-            return;
-        }
         info!("scheduling");
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut draining = false;
+        let mut inputs = Vec::with_capacity(TURN);
         while !self.engine.is_drained() {
             tokio::select! {
-                input = self.inputs.recv() => match input {
-                    Some(input) => self.take(input),
-                    None => break,
-                },
-                _ = ticks.tick() => self.tick(),
-                () = stop.cancelled(), if !draining => {
-                    draining = true;
-                    self.step(Event::Drain);
+                count = self.inputs.recv_many(&mut inputs, TURN) => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.take(&mut inputs);
                 }
+                _ = ticks.tick() => self.tick(),
+                () = stop.cancelled(), if !self.engine.is_draining() => self.step([Event::Drain]),
             }
         }
-        // Workers gave back what they held; the store hears of it before the process ends.
+        // Leases that were given back and shards that were left: the store hears of them before the process ends.
         self.performer.finish().await;
     }
 
     fn tick(&mut self) {
-        self.step(Event::Tick);
+        self.step([Event::Tick]);
         if self.ticks == 0 {
             self.figures.tell(&self.engine.census());
         }
         self.ticks = (self.ticks + 1) % TICKS;
     }
 
-    fn take(&mut self, input: Input) {
-        match input {
-            Input::Event(event) => self.step(event),
-            Input::Join(session, outbox, event) => {
-                self.outboxes.insert(session, outbox);
-                self.step(event);
-            }
-        }
-    }
-
-    fn step(&mut self, event: Event) {
-        if let Event::Left { session } = &event {
-            self.outboxes.remove(session);
-        }
-        if let Event::Leased { leases, .. } = &event {
-            for task in leases.iter().filter_map(|lease| lease.task.as_ref()) {
-                if let Some((priority, wait)) = self.waits.note(task) {
-                    self.figures.waited(priority, wait);
+    /// Takes in what has come, then hands out once for all of it.
+    fn take(&mut self, inputs: &mut Vec<Input>) {
+        let mut events = Vec::with_capacity(inputs.len());
+        for input in inputs.drain(..) {
+            match input {
+                Input::Event(event) => events.push(event),
+                Input::Join(session, outbox, event) => {
+                    self.outboxes.insert(session, outbox);
+                    events.push(event);
+                }
+                Input::Ask(question, answer) => {
+                    // What was said before is heard before.
+                    self.step(std::mem::take(&mut events));
+                    let _ = answer.send(self.engine.answer(question, self.deps.clock.now()));
                 }
             }
         }
-        for effect in self.engine.handle(event, self.deps.clock.now()) {
+        self.step(events);
+    }
+
+    fn step(&mut self, events: impl IntoIterator<Item = Event>) {
+        let now = self.deps.clock.now();
+        let mut effects = Vec::new();
+        for event in events {
+            if let Event::Left { session, .. } = &event {
+                self.outboxes.remove(session);
+            }
+            self.engine.hear(event, now, &mut effects);
+        }
+        self.engine.pump(now, &mut effects);
+        for effect in effects {
             match effect {
                 Effect::Say { session, message } => self.say(session, message),
-                effect => self.performer.perform(effect),
+                effect => self.performer.perform(effect, now),
             }
+        }
+        let waits = self.engine.take_waits();
+        if !waits.is_empty() {
+            self.waits.note(&waits);
+            waits.iter().for_each(|(_, priority, wait)| self.figures.waited(*priority, *wait));
         }
     }
 
@@ -154,13 +184,5 @@ impl Actor {
         if self.outboxes.get(&session).is_some_and(|outbox| outbox.send(message).is_err()) {
             debug!(session, "a worker's stream ended while it was spoken to");
         }
-    }
-}
-
-/// Waits for a while, or less if the process is to stop. False then.
-pub(crate) async fn pause(length: Duration, stop: &CancellationToken) -> bool {
-    tokio::select! {
-        () = sleep(length) => true,
-        () = stop.cancelled() => false,
     }
 }

@@ -1,103 +1,122 @@
-//! The scheduler as a state machine: events in, effects out. It holds the policy, the leases and the workers'
+//! The scheduler as a state machine: events in, effects out. It holds the policy, the leases, the shards and the workers'
 //! sessions; it reads no clock, calls no store and sends nothing itself.
 //!
-//! Invariants: a task is handed to a worker only after the store committed its lease; the policy hears of a change
-//! only after its commit; what the store refuses is forgotten here, because the store is the truth. What a lost answer
-//! or a race hides from it comes back: a running task nobody holds by the sweep, a waiting one by the audit.
+//! Invariants: a task is in the policy only after its commit, and only while its shard is owned; a lease lives here, and is
+//! recorded in the store when it has lasted for a moment; whatever is written because of a decision made here
+//! carries the epochs of its shards, so a scheduler that was overtaken changes nothing. What a lost answer hides
+//! comes back by the audit.
 
+mod answer;
 mod audit;
+mod bodies;
 mod census;
 mod held;
 mod intake;
+mod record;
+mod schedules;
 mod session;
+mod settings;
 mod settle;
+mod shards;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use tidemill_kernel::backoff::Backoff;
-use tidemill_kernel::{Id, TenantName, Timestamp};
-use tidemill_policy::{Candidate, Kind, Policy, PolicyConfig, QueueKey, Refill, TenantLimits};
+use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
+use tidemill_policy::{Candidate, Overload, Policy, PolicyConfig, QueueKey, Refill, TenantLimits};
+use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
-use tidemill_proto::scheduling::v1::{Credits, Drain, Results};
-use tidemill_proto::types::v1::{Completion, Lease};
+use tidemill_proto::storage::v1 as store;
+use tidemill_proto::types::v1::Task;
 
+pub(crate) use answer::{Answer, Question, Refused, Submission};
+pub(crate) use bodies::Bodies;
 pub(crate) use census::Census;
-pub(crate) use held::{Held, Settling};
+pub(crate) use held::{Held, Running};
+pub(crate) use schedules::Firing;
 pub(crate) use session::Session;
-pub(crate) use settle::{Ending, Settlement};
+pub(crate) use settle::{Ended, Ending, Settlement};
+pub(crate) use shards::{Epoch, Shards};
+use words::Words;
 
 use crate::config::Config;
 
 /// Names one worker's stream.
 pub(crate) type SessionId = u64;
 
-/// A waiting task with the moment from which it may run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    pub(crate) candidate: Candidate,
-    pub(crate) run_at: Timestamp,
-}
-
-/// One lease that the store is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Grant {
-    pub(crate) candidate: Candidate,
-    pub(crate) token: Id,
-    pub(crate) worker: String,
-}
+/// Which shards a decision relied on.
+pub(crate) type Fence = Vec<Epoch>;
 
 /// What the engine hears.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// At the start: the queues that have waiting tasks and the end of the log.
-    Queues { queues: Vec<QueueKey>, last_sequence: i64 },
-    /// All tasks that the store says are running; none if it could not be asked.
-    Running(Vec<Held>),
-    /// How many tasks of each queue wait, as the store says.
-    Audited(Vec<(QueueKey, usize)>),
+    /// How all shards stand, as of a claim that was sent then; none if the store could not be asked.
+    Board { board: Option<store::ClaimShardsResponse>, asked_at: Timestamp },
+    /// What the store holds of a shard that was just taken.
+    Loaded(Box<Loaded>),
+    /// A shard could not be read.
+    LoadFailed(Epoch),
+    /// Tasks that were committed a moment ago by a call of this scheduler.
+    Appended(Vec<Task>),
     /// There may be new tasks.
     Wake,
-    /// New tasks, the last place that was read, and whether there are more.
-    New { tasks: Vec<Waiting>, through: i64, more: bool },
+    /// New tasks of a shard, the last place that was read, and whether there are more.
+    New { epoch: Epoch, tasks: Vec<Task>, through: i64, more: bool },
     /// The new tasks could not be read.
-    NewFailed,
+    NewFailed(Epoch),
     /// A task that waits again at its old place.
-    Revived(Waiting),
+    Revived(Box<Task>),
     /// A page of a queue.
-    Refilled { refill: Refill, tasks: Vec<Waiting>, through: i64, more: bool },
+    Refilled { refill: Refill, tasks: Vec<Task>, through: i64, more: bool },
     /// A page could not be read.
     RefillFailed(Refill),
+    /// How many tasks of each queue of a shard wait, as the store says.
+    Audited { epoch: Epoch, queues: Vec<(QueueKey, usize)> },
+    /// The settings of a shard's tenants.
+    Settings { epoch: Epoch, settings: Vec<store::Setting> },
+    /// A tenant's settings were changed.
+    SettingsChanged(TenantName),
+    /// The tasks of a schedule up to a moment were made, the last one with this id; none if they could not be.
+    Fired { tenant: TenantName, name: String, done: Option<(Timestamp, String)> },
     /// Weights of tenants.
     Tenants(Vec<(TenantName, u32)>),
     /// The weights of these could not be read.
     TenantsFailed(Vec<TenantName>),
     /// A worker said hello.
-    Joined { session: SessionId, worker: String, kinds: Vec<Kind> },
+    Joined { session: SessionId, hello: Box<api::Hello> },
     /// A worker takes more.
-    Credits { session: SessionId, credits: Credits },
+    Credits { session: SessionId, count: u32 },
+    /// A worker takes fewer.
+    Withdraw { session: SessionId, count: u32 },
     /// A worker sent results.
-    Results { session: SessionId, results: Results },
+    Results { session: SessionId, results: api::Results },
     /// A worker is alive and runs these.
-    Heartbeat { session: SessionId, tasks: Vec<Id> },
-    /// A worker's stream ended.
-    Left { session: SessionId },
-    /// The store made these leases of those that were asked for.
-    Leased { session: SessionId, grants: Vec<Grant>, leases: Vec<Lease>, until: Timestamp },
-    /// The store could not be asked for leases.
-    LeaseFailed { session: SessionId, grants: Vec<Grant> },
+    Heartbeat { session: SessionId, beat: api::Heartbeat },
+    /// A worker tells how far a task is.
+    Progress { progress: api::Progress },
+    /// A worker met a limit that holds for others too.
+    CloseKey(api::CloseKey),
+    /// A worker's stream ended: closed by the worker, or lost.
+    Left { session: SessionId, lost: bool },
+    /// Picked tasks whose bodies were read; those that are not there are finished.
+    Fetched { session: SessionId, picked: Vec<Candidate>, tasks: Vec<Task> },
+    /// The store could not be asked for bodies.
+    FetchFailed { session: SessionId, picked: Vec<Candidate> },
     /// The store ended attempts.
-    Settled { settlement: Settlement, accepted: Vec<bool> },
+    Settled { settlement: Settlement, accepted: Vec<bool>, follow_ups: Vec<Task> },
     /// The store could not be told of ended attempts.
     SettleFailed(Settlement),
-    /// Leases were renewed until then, but for the lost ones.
-    Renewed { leases: Vec<(Id, Id)>, lost: Vec<Id>, until: Timestamp },
-    /// These leases were given back.
-    Released(Vec<(Id, Id)>),
-    /// The store could not be told that these leases are given back.
-    ReleaseFailed(Vec<(Id, Id)>),
+    /// Leases are recorded, but for those of tasks that are gone.
+    Recorded { leases: Vec<(Id, Id)>, gone: Vec<Id> },
+    /// Leases could not be recorded.
+    RecordFailed { leases: Vec<(Id, Id)>, given_back: Vec<Id> },
+    /// A shard has another owner by now.
+    Fenced(Shard),
     /// A task was cancelled.
     Cancelled(Id),
     /// Time went by.
@@ -109,136 +128,219 @@ pub(crate) enum Event {
 /// What the engine wants done.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Effect {
-    /// Ask the store for leases.
-    Lease { session: SessionId, grants: Vec<Grant>, until: Timestamp },
-    /// Tell the store of ended attempts.
-    Settle(Settlement),
-    /// Ask the store to move the end of leases.
-    Renew { leases: Vec<(Id, Id)>, until: Timestamp },
-    /// Give leases back to the store.
-    Release(Vec<(Id, Id)>),
-    /// Read new tasks after this place.
-    LoadNew { after: i64 },
+    /// Renew, take and give up shards.
+    Claim(store::ClaimShardsRequest),
+    /// Read what the store holds of a shard.
+    Load(Epoch),
+    /// Read new tasks of a shard after this place.
+    LoadNew { epoch: Epoch, after: i64 },
+    /// Tell the owner of a shard, at this address, that it has new tasks.
+    WakeOwner { address: String },
     /// Read a page of a queue.
     Refill(Refill),
-    /// Read the running tasks.
-    LoadRunning,
-    /// Read how many tasks wait in each queue.
-    CountWaiting,
+    /// Read how many tasks wait in each queue of a shard.
+    Count(Epoch),
+    /// Read the settings of a shard's tenants.
+    LoadSettings(Epoch),
+    /// Make the tasks of a schedule whose time has come.
+    Fire(Box<Firing>),
     /// Read the weights of these tenants.
     LoadTenants(Vec<TenantName>),
+    /// Read the bodies of picked tasks.
+    Fetch { session: SessionId, picked: Vec<Candidate> },
+    /// Record leases, and forget those given back.
+    Record { fence: Fence, leases: Vec<store::RecordedLease>, given_back: Vec<Id> },
+    /// Note how far tasks are.
+    SaveProgress { fence: Fence, progress: Vec<store::TaskProgress> },
+    /// Tell the store of ended attempts.
+    Settle(Settlement),
     /// Say something to a worker.
     Say { session: SessionId, message: Say },
 }
+
+/// What the store holds of a shard.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) epoch: Epoch,
+    pub(crate) queues: Vec<QueueKey>,
+    pub(crate) last_place: i64,
+    pub(crate) running: Vec<Running>,
+    pub(crate) settings: Vec<store::Setting>,
+}
+
+/// How long a task waited until its first attempt began.
+pub(crate) type Wait = (TenantName, Priority, Duration);
 
 /// The state.
 #[derive(Debug)]
 pub(crate) struct Engine {
     config: Config,
+    name: String,
     policy: Policy,
     backoff: Backoff,
     rng: StdRng,
+    shards: Shards,
     sessions: BTreeMap<SessionId, Session>,
     held: HashMap<Id, Held>,
+    bodies: Bodies,
+    words: Words,
+    records: record::Records,
     /// Tasks whose time has not come, by that time.
     delayed: BTreeMap<(Timestamp, i64, Id), Candidate>,
     due: HashMap<Id, (Timestamp, i64)>,
+    settings: BTreeMap<TenantName, settings::InForce>,
+    schedules: BTreeMap<TenantName, BTreeMap<String, schedules::Armed>>,
     tenants: HashSet<TenantName>,
     /// Tenants whose weight is still to be read.
     unweighed: Vec<TenantName>,
-    /// The last place of the log that was read.
-    read_through: i64,
-    /// Whether new tasks are being read, and whether to read again after that.
-    reading: Option<bool>,
-    /// While running tasks are read: the tokens of attempts that ended since, which the answer may still name.
-    sweeping: Option<HashSet<Id>>,
-    /// How many requests for leases are under way.
-    leasing: usize,
-    next_sweep: Timestamp,
+    /// How many picked tasks are on their way to a worker.
+    fetching: usize,
+    /// How often a task's worker was lost while it ran it.
+    losses: HashMap<Id, u32>,
+    waits: Vec<Wait>,
     next_read: Timestamp,
+    next_expiry: Timestamp,
     next_count: Timestamp,
     next_audit: Timestamp,
     /// Waiting tasks by priority that the store had besides those in memory when it was asked last.
-    beyond: [usize; 3],
+    beyond: HashMap<Shard, [usize; 3]>,
     draining: bool,
 }
 
+/// How often new tasks are looked for without a hint.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// How often ends of leases are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_millis(250);
+
 impl Engine {
-    /// An engine that knows nothing yet.
-    pub(crate) fn new(config: Config, rng: StdRng) -> Result<Self, tidemill_policy::Error> {
+    /// An engine that knows nothing yet. `name` is unique among all runs of all schedulers.
+    pub(crate) fn new(
+        config: Config,
+        name: String,
+        shards: Shards,
+        rng: StdRng,
+    ) -> Result<Self, tidemill_policy::Error> {
         let policy = Policy::new(PolicyConfig {
             window: config.window,
             default_concurrency: config.tenant_concurrency,
+            overload: Overload {
+                tenant_queued: config.tenant_max_queued,
+                queued: config.max_queued,
+                ..Overload::default()
+            },
             ..PolicyConfig::default()
         })?;
         Ok(Self {
+            bodies: Bodies::new(config.memory_bytes),
             config,
+            name,
             policy,
             backoff: Backoff::default(),
             rng,
+            shards,
             sessions: BTreeMap::new(),
             held: HashMap::new(),
+            words: Words::default(),
+            records: record::Records::default(),
             delayed: BTreeMap::new(),
             due: HashMap::new(),
+            settings: BTreeMap::new(),
+            schedules: BTreeMap::new(),
             tenants: HashSet::new(),
             unweighed: Vec::new(),
-            read_through: 0,
-            reading: None,
-            sweeping: None,
-            leasing: 0,
-            next_sweep: Timestamp::default(),
+            fetching: 0,
+            losses: HashMap::new(),
+            waits: Vec::new(),
             next_read: Timestamp::default(),
+            next_expiry: Timestamp::default(),
             next_count: Timestamp::default(),
             next_audit: Timestamp::default(),
-            beyond: [0; 3],
+            beyond: HashMap::new(),
             draining: false,
         })
     }
 
-    /// Whether a drained scheduler may end: no worker is left, and no lease is on its way to one that has gone.
+    /// Whether a drained scheduler may end: no worker is left, nothing is on its way to one, and every shard was given up.
     pub(crate) fn is_drained(&self) -> bool {
-        self.draining && self.sessions.is_empty() && self.leasing == 0
+        self.draining && self.sessions.is_empty() && self.fetching == 0 && self.shards.is_empty()
+    }
+
+    /// Whether it was told to finish.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// The waits of the tasks that were handed out since this was asked last.
+    pub(crate) fn take_waits(&mut self) -> Vec<Wait> {
+        std::mem::take(&mut self.waits)
     }
 
     /// One step: takes in the event, decides, says what is to be done.
+    #[cfg(test)]
     pub(crate) fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        match event {
-            Event::Queues { queues, last_sequence } => self.on_queues(&queues, last_sequence, now),
-            Event::Running(running) => self.on_running(running),
-            Event::Audited(queues) => self.on_audited(&queues, now),
-            Event::Wake => self.read_new(&mut effects, now),
-            Event::New { tasks, through, more } => self.on_new(tasks, through, more, now, &mut effects),
-            Event::NewFailed => self.reading = None,
-            Event::Revived(waiting) => self.on_revived(waiting, now, &mut effects),
-            Event::Refilled { refill, tasks, through, more } => {
-                self.on_refilled(&refill, tasks, through, more, now)
-            }
-            Event::RefillFailed(refill) => self.policy.refill_failed(&refill),
-            Event::Tenants(weights) => self.on_tenants(weights),
-            Event::TenantsFailed(names) => self.unweighed.extend(names),
-            Event::Joined { session, worker, kinds } => self.on_joined(session, worker, kinds, &mut effects),
-            Event::Credits { session, credits } => self.on_credits(session, &credits),
-            Event::Results { session, results } => self.on_results(session, results, now, &mut effects),
-            Event::Heartbeat { session, tasks } => self.on_heartbeat(session, &tasks, now, &mut effects),
-            Event::Left { session } => self.on_left(session, &mut effects),
-            Event::Leased { session, grants, leases, until } => {
-                self.on_leased(session, grants, leases, until, &mut effects);
-            }
-            Event::LeaseFailed { session, grants } => self.on_lease_failed(session, &grants),
-            Event::Settled { settlement, accepted } => {
-                self.on_settled(settlement, &accepted, now, &mut effects)
-            }
-            Event::SettleFailed(settlement) => self.on_settle_failed(settlement, &mut effects),
-            Event::Renewed { leases, lost, until } => self.on_renewed(&leases, &lost, until, &mut effects),
-            Event::Released(leases) => self.on_released(&leases),
-            Event::ReleaseFailed(leases) => self.on_release_failed(&leases),
-            Event::Cancelled(task) => self.on_cancelled(task, &mut effects),
-            Event::Tick => self.on_tick(now, &mut effects),
-            Event::Drain => self.on_drain(&mut effects),
-        }
+        self.hear(event, now, &mut effects);
         self.pump(now, &mut effects);
         effects
+    }
+
+    /// Takes in an event without handing anything out; [`Self::pump`] after several.
+    pub(crate) fn hear(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Board { board, asked_at } => self.on_board(board, asked_at, now, effects),
+            Event::Loaded(loaded) => self.on_loaded(*loaded, now, effects),
+            Event::LoadFailed(epoch) => self.on_load_failed(epoch, effects),
+            Event::Appended(tasks) => self.on_appended(tasks, now, effects),
+            Event::Wake => self.read_all(now, effects),
+            Event::New { epoch, tasks, through, more } => {
+                self.on_new(epoch, tasks, through, more, now, effects);
+            }
+            Event::NewFailed(epoch) => self.on_new_failed(epoch),
+            Event::Revived(task) => self.on_revived(*task, now, effects),
+            Event::Refilled { refill, tasks, through, more } => {
+                self.on_refilled(&refill, tasks, through, more, now);
+            }
+            Event::RefillFailed(refill) => self.policy.refill_failed(&refill),
+            Event::Audited { epoch, queues } => self.on_audited(epoch, &queues, now),
+            Event::Settings { epoch, settings } => self.on_settings(epoch, settings, now),
+            Event::SettingsChanged(tenant) => self.on_settings_changed(&tenant, effects),
+            Event::Fired { tenant, name, done } => self.on_fired(&tenant, &name, done),
+            Event::Tenants(weights) => self.on_tenants(weights),
+            Event::TenantsFailed(names) => self.unweighed.extend(names),
+            Event::Joined { session, hello } => self.on_joined(session, *hello, now, effects),
+            Event::Credits { session, count } => self.on_credits(session, count),
+            Event::Withdraw { session, count } => self.on_withdraw(session, count, effects),
+            Event::Results { session, results } => self.on_results(session, results, now, effects),
+            Event::Heartbeat { session, beat } => self.on_heartbeat(session, beat, now, effects),
+            Event::Progress { progress } => self.on_progress(progress),
+            Event::CloseKey(close) => self.on_close_key(close, now),
+            Event::Left { session, lost } => self.on_left(session, lost, now, effects),
+            Event::Fetched { session, picked, tasks } => {
+                self.on_fetched(session, picked, tasks, now, effects);
+            }
+            Event::FetchFailed { session, picked } => self.on_fetch_failed(session, &picked),
+            Event::Settled { settlement, accepted, follow_ups } => {
+                self.on_settled(settlement, &accepted, follow_ups, now, effects);
+            }
+            Event::SettleFailed(settlement) => self.on_settle_failed(settlement, effects),
+            Event::Recorded { leases, gone } => self.on_recorded(&leases, &gone, effects),
+            Event::RecordFailed { leases, given_back } => self.on_record_failed(&leases, given_back),
+            Event::Fenced(shard) => self.lose(shard, effects),
+            Event::Cancelled(task) => self.on_cancelled(task, effects),
+            Event::Tick => self.on_tick(now, effects),
+            Event::Drain => self.on_drain(effects),
+        }
+    }
+
+    /// Gives workers what they have credits for, and asks for what runs low.
+    pub(crate) fn pump(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if !self.draining {
+            self.grant(now, effects);
+        }
+        while let Some(refill) = self.policy.next_refill() {
+            effects.push(Effect::Refill(refill));
+        }
     }
 
     fn on_tenants(&mut self, weights: Vec<(TenantName, u32)>) {
@@ -248,44 +350,36 @@ impl Engine {
         }
     }
 
-    /// Time's work: tasks that are due, leases that ended, a look for what hints have missed.
+    /// Time's work: tasks that are due, leases that ended or have lasted, shards, a look for what hints have missed.
     fn on_tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.claim(now, effects);
         self.wake_due(now);
-        self.expire(now, effects);
+        if now >= self.next_expiry {
+            self.next_expiry = now + EXPIRE_EVERY;
+            self.expire(now, effects);
+            self.drop_late(now, effects);
+            self.fire(now, effects);
+        }
+        self.record(now, effects);
         if now >= self.next_read {
-            self.read_new(effects, now);
+            self.next_read = now + READ_EVERY;
+            self.read_all(now, effects);
             if !self.unweighed.is_empty() {
                 effects.push(Effect::LoadTenants(std::mem::take(&mut self.unweighed)));
             }
         }
-        if now >= self.next_sweep {
-            self.sweep(now, effects);
-        }
         if now >= self.next_count {
             self.next_count = now + audit::COUNT_EVERY;
-            effects.push(Effect::CountWaiting);
+            effects.extend(self.shards.loaded().map(Effect::Count));
+            // A change that another scheduler made and could not tell of.
+            effects.extend(self.shards.loaded().map(Effect::LoadSettings));
         }
     }
 
     fn on_drain(&mut self, effects: &mut Vec<Effect>) {
         self.draining = true;
         for session in self.sessions.keys() {
-            effects.push(Effect::Say { session: *session, message: Say::Drain(Drain {}) });
+            effects.push(Effect::Say { session: *session, message: Say::Drain(api::Drain {}) });
         }
     }
-
-    /// Gives workers what they have credits for, and asks for what runs low.
-    fn pump(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        if !self.draining {
-            self.grant(now, effects);
-        }
-        while let Some(refill) = self.policy.next_refill() {
-            effects.push(Effect::Refill(refill));
-        }
-    }
-}
-
-/// The task and token of a completion, if both can be read.
-fn ids(completion: &Completion) -> Option<(Id, Id)> {
-    Some((completion.task_id.parse().ok()?, completion.token.parse().ok()?))
 }

@@ -1,8 +1,8 @@
 //! The scheduling service: a durable, fair task queue over the task store.
 //!
 //! Invariants:
-//! - A task is acknowledged only after its commit, handed out only after its lease's commit, and its result counts
-//!   once, under its lease's token. The store is the truth; memory is a window on it.
+//! - A task is acknowledged only after its commit, and its result counts once. The store is the truth; memory is a window
+//!   on it. Leases live here and are recorded when they last; each shard has one scheduler, fenced by an epoch.
 //! - Decisions are `tidemill-policy`'s and the `engine`'s, both free of I/O; `actor` carries them out.
 //! - No SQL, no store insides, no other service is known here.
 //!
@@ -16,9 +16,13 @@ mod engine;
 pub mod error;
 mod metrics;
 mod partition;
+pub mod peers;
 mod perform;
 pub mod scaling;
+mod schedule;
 pub mod service;
+pub mod steering;
+mod submit;
 mod waits;
 pub mod worker;
 
@@ -26,11 +30,13 @@ use std::sync::Arc;
 
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::{Background, Part, Wire};
-use tidemill_kernel::Clock;
+use tidemill_kernel::{Clock, Id};
 use tidemill_proto::keda::external_scaler_server as keda_server;
 use tidemill_proto::scheduling::v1::scaling_service_server as scaling_server;
 use tidemill_proto::scheduling::v1::scheduling_service_server as scheduling_server;
+use tidemill_proto::scheduling::v1::steering_service_server as steering_server;
 use tidemill_proto::scheduling::v1::worker_service_server as worker_server;
+use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tokio::sync::watch;
@@ -38,6 +44,7 @@ use tonic::service::Routes;
 
 pub use config::Config;
 pub use error::Error;
+pub use peers::Peers;
 pub use scaling::Pool;
 
 /// The largest message between this service and its neighbours, in bytes.
@@ -48,8 +55,16 @@ const MAX_MESSAGE: usize = 64 << 20;
 pub struct Deps {
     /// The durable log.
     pub tasks: TaskStoreServiceClient<Wire>,
+    /// What tenants set for their queues.
+    pub settings: SettingStoreServiceClient<Wire>,
     /// Where tenants' weights come from.
     pub tenants: TenantStoreServiceClient<Wire>,
+    /// How other schedulers are reached that have this one's tenants; none where there are no others.
+    pub peers: Option<Arc<dyn Peers>>,
+    /// Whether no other process can open the store, so that shards are taken without waiting.
+    pub alone: bool,
+    /// Where other schedulers reach this one; may be empty.
+    pub address: String,
     /// Where `now` comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -82,12 +97,19 @@ pub fn build_with(config: Config, deps: Deps, pools: Vec<Pool>) -> Result<Part, 
     let (noted, depths) = (board.clone(), deps.tasks.clone());
     let manage = |stop| scaling::manage(scaling, noted, depths, pools, clock, advise, stop);
     let waits = waits::Waits::default();
-    let engine = engine::Engine::new(config, seeded_rng())?;
-    let (actor, handle) = actor::Actor::new(engine, deps.clone(), waits.clone());
-    let scheduling = service::Scheduling::new(deps.tasks, handle.clone(), waits);
+    let is_guarded = config.max_queued.is_some() || config.tenant_max_queued.is_some();
+    let mut rng = seeded_rng();
+    let name = Id::new(deps.clock.now(), &mut rng).to_string();
+    let shards = engine::Shards::new(name.clone(), deps.address.clone(), config.shard_lease(), deps.alone);
+    let engine = engine::Engine::new(config, name, shards, rng)?;
+    let (actor, handle, submitter) = actor::Actor::new(engine, deps.clone(), waits.clone());
+    let steering = steering::Steering::new(deps.clone(), handle.clone());
+    let steering = steering_server::SteeringServiceServer::new(steering);
+    let scheduling = service::Scheduling::new(deps.tasks, submitter, handle.clone(), waits, is_guarded);
     let scheduling = scheduling_server::SchedulingServiceServer::new(scheduling);
     let worker = worker_server::WorkerServiceServer::new(worker::Workers::new(handle, board));
     let routes = Routes::new(scheduling.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(steering.max_decoding_message_size(MAX_MESSAGE))
         .add_service(worker.max_decoding_message_size(MAX_MESSAGE))
         .add_service(scaling_server::ScalingServiceServer::new(scaling::service::Scaling(advised.clone())))
         .add_service(keda_server::ExternalScalerServer::new(scaling::keda::Keda(advised)));
@@ -96,6 +118,7 @@ pub fn build_with(config: Config, deps: Deps, pools: Vec<Pool>) -> Result<Part, 
         routes,
         services: vec![
             scheduling_server::SERVICE_NAME,
+            steering_server::SERVICE_NAME,
             worker_server::SERVICE_NAME,
             scaling_server::SERVICE_NAME,
             keda_server::SERVICE_NAME,

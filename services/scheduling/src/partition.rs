@@ -10,7 +10,6 @@ use std::hash::Hash;
 
 /// Brings similar tasks together: the tasks in their new order, and the sizes of the batches. `likeness` says what a task has in
 /// common with others, none for nothing.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the engine that knows what tasks have in common"))]
 pub(crate) fn partition<T, K: Eq + Hash>(
     tasks: Vec<T>,
     most: usize,

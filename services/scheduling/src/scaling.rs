@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_chassis::{Wire, sleep};
+use tidemill_kernel::shard::Shard;
 use tidemill_kernel::{Clock, Timestamp};
 use tidemill_proto::storage::v1::ListQueuesRequest;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
@@ -127,10 +128,13 @@ pub(crate) async fn manage(
 
 /// How many tasks wait, by kind; none if the store cannot be asked.
 async fn waiting(mut tasks: TaskStoreServiceClient<Wire>) -> Option<BTreeMap<String, u64>> {
-    let answer = tokio::time::timeout(EVERY, tasks.list_queues(ListQueuesRequest {})).await.ok()?.ok()?;
     let mut waiting = BTreeMap::new();
-    for queue in answer.into_inner().queues {
-        *waiting.entry(queue.kind).or_default() += u64::try_from(queue.waiting).unwrap_or_default();
+    for shard in Shard::all() {
+        let request = ListQueuesRequest { shard: shard.number().into() };
+        let answer = tokio::time::timeout(EVERY, tasks.list_queues(request)).await.ok()?.ok()?;
+        for queue in answer.into_inner().queues {
+            *waiting.entry(queue.kind).or_default() += u64::try_from(queue.waiting).unwrap_or_default();
+        }
     }
     Some(waiting)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::Stream;
 use tidemill_chassis::telemetry::span;
 use tidemill_chassis::{Context, FaultExt, Wire, Written, sleep};
-use tidemill_kernel::{Fault, Id, Priority, TenantName};
+use tidemill_kernel::{ErrorKind, Fault, Id, Priority, TenantName};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::scheduling_service_server::SchedulingService;
 use tidemill_proto::storage::v1 as store;
@@ -16,27 +16,39 @@ use tidemill_proto::types::v1::{NewTask, TaskState};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use tracing::{Instrument, info_span};
+use tracing::info_span;
 
 use crate::actor::Handle;
-use crate::convert;
-use crate::engine::Event;
+use crate::engine::{Answer, Event, Question, Refused, Submission};
+use crate::submit::Submitter;
 use crate::waits::Waits;
 
 /// The shortest time between two messages of a watched queue.
 const SHORTEST_WATCH: Duration = Duration::from_millis(100);
 
+/// The most tasks of one request.
+const MOST_TASKS: usize = 1_000;
+
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Scheduling {
     tasks: TaskStoreServiceClient<Wire>,
+    submitter: Submitter,
     handle: Handle,
     waits: Waits,
+    /// Whether plain tasks may be refused too.
+    is_guarded: bool,
 }
 
 impl Scheduling {
-    pub(crate) fn new(tasks: TaskStoreServiceClient<Wire>, handle: Handle, waits: Waits) -> Self {
-        Self { tasks, handle, waits }
+    pub(crate) fn new(
+        tasks: TaskStoreServiceClient<Wire>,
+        submitter: Submitter,
+        handle: Handle,
+        waits: Waits,
+        is_guarded: bool,
+    ) -> Self {
+        Self { tasks, submitter, handle, waits, is_guarded }
     }
 
     async fn queue(&self, context: &Context, tenant: &TenantName) -> Result<api::QueueState, Status> {
@@ -61,6 +73,34 @@ impl Scheduling {
             }
         };
         Ok(api::QueueState { priorities: Priority::ALL.into_iter().map(state).collect() })
+    }
+
+    /// Asks the owner of the tenant's queue whether these may come in, where a rule could refuse them. Another owner's rules
+    /// hold for what reaches that owner.
+    async fn admit(&self, context: &Context, tasks: &[NewTask]) -> Result<(), Status> {
+        if !self.is_guarded && tasks.iter().all(|task| task.options.is_none()) {
+            return Ok(());
+        }
+        let (tenant, tasks) = (context.tenant()?.clone(), tasks.to_vec());
+        match self.handle.ask(Question::Admit(Submission { tenant: tenant.clone(), tasks })).await? {
+            Answer::Refused(Refused::Full { why, retry_after }) => {
+                let fault = Fault::new(ErrorKind::Exhausted, why);
+                Err(fault.retry_after(retry_after).into_status())
+            }
+            Answer::Refused(Refused::Unfit(lack)) => {
+                let rule = format!("cannot be run by any worker that is connected: of the nearest, {lack}");
+                Err(Fault::invalid("tasks.options", rule).into_status())
+            }
+            Answer::Admitted { replaced } => {
+                for id in replaced {
+                    let request = store::DropTaskRequest { tenant: tenant.to_string(), id: id.to_string() };
+                    self.tasks.clone().drop_task(context.request(request)).await?;
+                    self.handle.tell(Event::Cancelled(id));
+                }
+                Ok(())
+            }
+            Answer::Limits(_) | Answer::Explained(_) | Answer::Elsewhere(_) => Ok(()),
+        }
     }
 
     /// Sends the queue's state whenever it changed, until the caller leaves or the scheduler stops.
@@ -109,6 +149,10 @@ impl SchedulingService for Scheduling {
         let context = Context::of(&request);
         let tenant = context.tenant()?.to_string();
         let mut tasks = request.into_inner().tasks;
+        if !(1..=MOST_TASKS).contains(&tasks.len()) {
+            let rule = format!("has {} items; send 1 to {MOST_TASKS} at once", tasks.len());
+            return Err(Fault::invalid("tasks", rule).into_status());
+        }
         let span = info_span!(
             "send",
             otel.name = "send tasks",
@@ -125,10 +169,8 @@ impl SchedulingService for Scheduling {
         if let Some(trace_parent) = &context.trace_parent {
             tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
         }
-        let request = store::AppendTasksRequest { tenant, tasks };
-        let answer = self.tasks.clone().append_tasks(context.request(request)).instrument(span).await?;
-        let (written, appended) = (Written::of(&answer), answer.into_inner().tasks);
-        self.handle.tell(Event::Wake);
+        self.admit(&context, &tasks).await?;
+        let (appended, written) = self.submitter.submit(tenant, tasks, span).await?;
         let tasks =
             appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });
         Ok(written.on(api::SubmitTasksResponse { tasks: tasks.collect() }))
@@ -179,8 +221,8 @@ impl SchedulingService for Scheduling {
         let request = store::ReviveTaskRequest { tenant, id: id(request.into_inner().id)?.to_string() };
         let answer = self.tasks.clone().revive_task(context.request(request)).await?;
         let (written, answer) = (Written::of(&answer), answer.into_inner());
-        if let Some(waiting) = answer.waiting.and_then(convert::waiting) {
-            self.handle.tell(Event::Revived(waiting));
+        if let Some(task) = &answer.task {
+            self.handle.tell(Event::Revived(Box::new(task.clone())));
         }
         Ok(written.on(api::RetryTaskResponse { task: answer.task }))
     }

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use tidemill_chassis::FaultExt;
 use tidemill_kernel::Fault;
-use tidemill_policy::Kind;
 use tidemill_proto::scheduling::v1::work_request::Message as Heard;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::scheduling::v1::worker_service_server::WorkerService;
@@ -59,8 +58,7 @@ impl WorkerService for Workers {
         let (outbox, words) = mpsc::unbounded_channel();
         debug!(session, worker = hello.worker, kinds = ?hello.kinds, "a worker came");
         let chair = self.board.join(&hello);
-        let kinds = hello.kinds.iter().map(|kind| Kind::new(kind)).collect();
-        self.handle.join(session, outbox, Event::Joined { session, worker: hello.worker, kinds });
+        self.handle.join(session, outbox, Event::Joined { session, hello: Box::new(hello) });
         tokio::spawn(listen(self.handle.clone(), session, requests, Arc::clone(&chair)));
         let words =
             Words { words: UnboundedReceiverStream::new(words), handle: self.handle.clone(), session };
@@ -94,30 +92,34 @@ impl Stream for Words {
 
 impl Drop for Words {
     fn drop(&mut self) {
-        self.handle.tell(Event::Left { session: self.session });
+        self.handle.tell(Event::Left { session: self.session, lost: true });
     }
 }
 
-/// Passes a worker's messages on until its stream ends, however it does.
+/// Passes a worker's messages on until its stream ends: closed by the worker, who is done then, or lost.
 async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<WorkRequest>, chair: Arc<Chair>) {
-    while let Ok(Some(request)) = requests.message().await {
-        if let Some(message) = &request.message {
+    let lost = loop {
+        let message = match requests.message().await {
+            Ok(Some(request)) => request.message,
+            Ok(None) => break false,
+            Err(_) => break true,
+        };
+        if let Some(message) = &message {
             chair.heard(message);
         }
-        match request.message {
-            Some(Heard::Credits(credits)) => handle.tell(Event::Credits { session, credits }),
+        match message {
+            Some(Heard::Credits(credits)) => handle.tell(Event::Credits { session, count: credits.count }),
+            Some(Heard::Withdraw(back)) => handle.tell(Event::Withdraw { session, count: back.count }),
             Some(Heard::Results(results)) => handle.tell(Event::Results { session, results }),
-            Some(Heard::Heartbeat(beat)) => {
-                let named = beat.task_ids.iter().chain(beat.running.iter().map(|running| &running.task_id));
-                let tasks = named.filter_map(|task| task.parse().ok()).collect();
-                handle.tell(Event::Heartbeat { session, tasks });
-            }
-            _ => {
-                debug!(session, "a message without a meaning here was passed over")
+            Some(Heard::Heartbeat(beat)) => handle.tell(Event::Heartbeat { session, beat }),
+            Some(Heard::Progress(progress)) => handle.tell(Event::Progress { progress }),
+            Some(Heard::CloseKey(close)) => handle.tell(Event::CloseKey(close)),
+            Some(Heard::Hello(_)) | None => {
+                debug!(session, "a message without a meaning here was passed over");
             }
         }
-    }
-    handle.tell(Event::Left { session });
+    };
+    handle.tell(Event::Left { session, lost });
 }
 
 fn check(hello: Hello) -> Result<Hello, Status> {

@@ -1,5 +1,7 @@
 //! `ContentStoreService`: the content of the call's tenant, for the ingestion service.
 
+use std::time::Duration;
+
 use tidemill_chassis::Context;
 use tidemill_proto::storage::v1::content_store_service_server::ContentStoreService;
 use tidemill_proto::storage::v1::{
@@ -16,11 +18,12 @@ use crate::convert::content::{
     decode_matched_documents, decode_query, decode_source, encode_appended, encode_document, encode_query,
     encode_source,
 };
+use crate::convert::task::Arrival;
 use crate::convert::{rule, time};
 use crate::{Deps, Error, Result};
 
-/// The service.
-pub(crate) struct Content(pub(crate) Deps);
+/// The service, and how long it remembers the keys of tasks.
+pub(crate) struct Content(pub(crate) Deps, pub(crate) Duration);
 
 #[tonic::async_trait]
 impl ContentStoreService for Content {
@@ -30,7 +33,7 @@ impl ContentStoreService for Content {
     ) -> Result<Response<AppendDocumentsResponse>, Status> {
         let context = Context::of(&request);
         let (tenant, request, now) = (context.tenant()?, request.into_inner(), self.0.now());
-        let documents = decode_matched_documents(request.documents, now, &|| self.0.new_id())?;
+        let documents = decode_matched_documents(request.documents, &Arrival { now, keep_keys: self.1 })?;
         let appended = self.0.store.append_documents(tenant, documents, request.query_version, now);
         let documents = appended.await.map_err(Error::Store)?.into_iter().map(encode_appended).collect();
         Ok(self.0.written(AppendDocumentsResponse { documents }).await)

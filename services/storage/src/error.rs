@@ -143,6 +143,9 @@ fn metadata(error: &store::Error) -> HashMap<String, String> {
             ("given", given.to_string()),
             ("present", present.to_string()),
         ],
+        store::Error::Fenced { shard, epoch } => {
+            vec![(CAUSE, "fenced".into()), ("shard", shard.to_string()), ("epoch", epoch.to_string())]
+        }
         store::Error::WrongState { id, state, mend } => vec![
             (CAUSE, "wrong_state".into()),
             ("id", clip(id)),

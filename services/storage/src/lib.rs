@@ -19,6 +19,8 @@ pub mod key;
 mod measured;
 mod metrics;
 pub mod result;
+pub mod setting_store;
+mod sweep;
 pub mod task_store;
 pub mod tenant;
 pub mod tenant_store;
@@ -28,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::CryptoRng;
 use tidemill_chassis::reads::READ_AFTER;
-use tidemill_chassis::{Context, Part, Reads, Written};
+use tidemill_chassis::{Background, Context, Part, Reads, Written};
 use tidemill_kernel::{Clock, Id, Timestamp};
 use tidemill_proto::storage::v1 as api;
 use tidemill_store::Store;
@@ -44,6 +46,7 @@ use measured::Measured;
 
 use api::content_store_service_server as content_server;
 use api::result_service_server as result_server;
+use api::setting_store_service_server as setting_server;
 use api::task_store_service_server as task_server;
 use api::tenant_service_server as tenant_server;
 use api::tenant_store_service_server as tenant_store_server;
@@ -103,27 +106,37 @@ impl fmt::Debug for Deps {
     }
 }
 
-/// The part: five gRPC services, no loops of its own.
+/// The part: six gRPC services, and a loop that removes what is kept no longer.
 pub fn build(config: Config, deps: Deps) -> Part {
-    let limit = config.max_message_bytes;
+    let (limit, keep_keys) = (config.max_message_bytes, config.keep_keys());
     let store = Arc::new(Measured::over(deps.store, config.tenant_labels)) as Arc<dyn Store>;
     let deps = Deps { store, ..deps };
     let tenants = tenant_server::TenantServiceServer::new(tenant::Tenants(deps.clone()));
     let keys = tenant_store_server::TenantStoreServiceServer::new(tenant_store::Keys(deps.clone()));
     let results = result_server::ResultServiceServer::new(result::Results::new(&config, deps.clone()));
-    let content = content_server::ContentStoreServiceServer::new(content_store::Content(deps.clone()));
-    let tasks = task_server::TaskStoreServiceServer::new(task_store::Tasks(deps));
+    let content =
+        content_server::ContentStoreServiceServer::new(content_store::Content(deps.clone(), keep_keys));
+    let settings = setting_server::SettingStoreServiceServer::new(setting_store::Settings(deps.clone()));
+    let sweeper = sweep::Sweeper { deps: deps.clone(), keep: config.keep_tasks() };
+    let tasks = task_server::TaskStoreServiceServer::new(task_store::Tasks(deps, keep_keys));
     let routes = Routes::new(tenants.max_decoding_message_size(limit))
         .add_service(keys.max_decoding_message_size(limit))
         .add_service(results.max_decoding_message_size(limit))
         .add_service(content.max_decoding_message_size(limit))
+        .add_service(settings.max_decoding_message_size(limit))
         .add_service(tasks.max_decoding_message_size(limit));
     let services = vec![
         tenant_server::SERVICE_NAME,
         tenant_store_server::SERVICE_NAME,
         result_server::SERVICE_NAME,
         content_server::SERVICE_NAME,
+        setting_server::SERVICE_NAME,
         task_server::SERVICE_NAME,
     ];
-    Part { name: "storage", routes, services, background: Vec::new() }
+    Part {
+        name: "storage",
+        routes,
+        services,
+        background: vec![Background::new("sweeper", |stop| sweeper.run(stop))],
+    }
 }

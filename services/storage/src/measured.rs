@@ -2,20 +2,23 @@
 //! A span and a figure tell the whole step as its caller sees it, with the wait for its turn and for its commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tidemill_chassis::clock::Stopwatch;
-use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName, Timestamp};
+use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::content::{
     Appended, Counts, Document, Found, Hit, MatchedDocument, Query, QuerySet, Source,
 };
+use tidemill_store::setting::{Setting, SettingSort};
 use tidemill_store::task::{
-    AppendedTask, Completion, Failure, Grant, LeaseRef, NewTask, Queues, Running, Settled, Task, TaskCount,
-    TaskState, Waiting,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
+    TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::tenant::{Key, Tenant};
 use tidemill_store::{
-    Connections, ContentStore, Error, Freshness, Position, Result, Store, TaskStore, TenantStore,
+    Connections, ContentStore, Error, Freshness, Position, Result, SettingStore, Store, TaskStore,
+    TenantStore,
 };
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
@@ -68,6 +71,7 @@ fn failure(error: &Error) -> Option<&'static str> {
         | Error::Exists { .. }
         | Error::StaleQueries { .. }
         | Error::WrongState { .. }
+        | Error::Fenced { .. }
         | Error::PageToken(_)
         | Error::Search { .. } => None,
     }
@@ -96,12 +100,14 @@ impl Store for Measured {
 /// Implements a trait of the port: each step is the store's own, measured under its name, then looked at.
 macro_rules! measure {
     ($port:ident { $(
-        fn $name:ident($this:ident $(, $arg:ident: $type:ty)*) -> $out:ty $(, then |$done:ident| $look:expr)?;
+        fn $name:ident($this:ident $(, $arg:ident: $type:ty)*) -> $out:ty
+            $(, keep $kept:ident = $keep:expr)? $(, then |$done:ident| $look:expr)?;
     )* }) => {
         #[async_trait]
         impl $port for Measured {
             $(async fn $name(&self $(, $arg: $type)*) -> Result<$out> {
                 let $this = self;
+                $(let $kept = $keep;)?
                 let outcome = $this.step(stringify!($name), $this.store.$name($($arg),*)).await;
                 $(if let Ok($done) = &outcome { $look })?
                 outcome
@@ -143,33 +149,48 @@ measure!(ContentStore {
 
 measure!(TaskStore {
     fn append_tasks(
-        this, tenant: &TenantName, tasks: Vec<NewTask>, now: Timestamp
-    ) -> Vec<AppendedTask>, then |appended| {
-        let new = appended.iter().filter(|task| !task.duplicate).count();
-        this.figures.tasks.add(tenant.as_str(), u64::try_from(new).unwrap_or(0));
+        this, batches: Vec<TenantTasks>, now: Timestamp
+    ) -> Vec<Vec<AppendedTask>>, keep tenants = tenants(&batches), then |appended| {
+        for (tenant, tasks) in tenants.iter().zip(appended) {
+            let new = tasks.iter().filter(|task| !task.duplicate).count();
+            this.figures.tasks.add(tenant.as_str(), u64::try_from(new).unwrap_or(0));
+        }
     };
-    fn lease_tasks(this, grants: Vec<Grant>, expires_at: Timestamp, now: Timestamp) -> Vec<(Task, Id)>;
+    fn claim_shards(this, claim: Claim, now: Timestamp) -> Board;
+    fn record_leases(this, fence: Fence, leases: Vec<RecordedLease>, given_back: Vec<Id>) -> Vec<Id>;
+    fn save_progress(this, fence: Fence, progress: Vec<Progress>) -> ();
     fn settle_tasks(
-        this, completions: Vec<Completion>, failures: Vec<Failure>, now: Timestamp
+        this, fence: Fence, completions: Vec<Completion>, failures: Vec<Failure>, now: Timestamp
     ) -> Settled, then |settled| {
         settled.follow_ups.iter().for_each(|task| this.figures.tasks.add(task.tenant.as_str(), 1));
     };
-    fn renew_leases(this, leases: Vec<LeaseRef>, expires_at: Timestamp) -> Vec<Id>;
-    fn release_leases(this, leases: Vec<LeaseRef>, now: Timestamp) -> Vec<Waiting>;
     fn cancel_task(this, tenant: &TenantName, id: Id, now: Timestamp) -> Task;
-    fn revive_task(this, tenant: &TenantName, id: Id, now: Timestamp) -> (Task, Waiting);
+    fn revive_task(this, tenant: &TenantName, id: Id, now: Timestamp) -> Task;
     fn task(this, tenant: &TenantName, id: Id) -> Option<Task>;
     fn page_tasks(
         this, tenant: &TenantName, state: Option<TaskState>, kind: Option<&str>, page: PageRequest
     ) -> Page<Task>;
-    fn queues(this) -> Queues;
+    fn queues(this, shard: Shard) -> Queues;
     fn load_waiting(
         this, tenant: &TenantName, priority: Priority, kind: &str, after: i64, limit: u32
-    ) -> Vec<Waiting>;
-    fn load_new(this, after: i64, limit: u32) -> Vec<Waiting>;
-    fn load_running(this, after: i64, limit: u32) -> Vec<Running>;
+    ) -> Vec<Task>;
+    fn load_new(this, shard: Shard, after: i64, limit: u32) -> Vec<Task>;
+    fn load_tasks(this, tasks: Vec<Id>) -> Vec<Task>;
+    fn load_running(this, shard: Shard, after: i64, limit: u32) -> Vec<(Task, Id)>;
     fn count_tasks(this, tenant: &TenantName) -> Vec<TaskCount>;
+    fn sweep(this, keep: Duration, limit: u32, now: Timestamp) -> u64;
 });
+
+measure!(SettingStore {
+    fn put_setting(this, tenant: &TenantName, setting: Setting) -> ();
+    fn drop_setting(this, tenant: &TenantName, sort: SettingSort, name: &str) -> bool;
+    fn settings(this, tenant: &TenantName) -> Vec<Setting>;
+    fn shard_settings(this, shard: Shard) -> Vec<(TenantName, Setting)>;
+});
+
+fn tenants(batches: &[TenantTasks]) -> Vec<TenantName> {
+    batches.iter().map(|batch| batch.tenant.clone()).collect()
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,30 +1,32 @@
 //! `TaskStoreService`: the queue's durable log, for the scheduling service. Tenants are named in the messages.
 
+use std::time::Duration;
+
 use tidemill_chassis::Context;
 use tidemill_proto::storage::v1::task_store_service_server::TaskStoreService;
 use tidemill_proto::storage::v1::{
-    AppendTasksRequest, AppendTasksResponse, CountTasksRequest, CountTasksResponse, DropTaskRequest,
-    DropTaskResponse, LeaseTasksRequest, LeaseTasksResponse, ListQueuesRequest, ListQueuesResponse,
-    LoadNewRequest, LoadNewResponse, LoadRunningRequest, LoadRunningResponse, LoadWaitingRequest,
-    LoadWaitingResponse, PageTasksRequest, PageTasksResponse, ReadTaskRequest, ReadTaskResponse,
-    ReleaseLeasesRequest, ReleaseLeasesResponse, RenewLeasesRequest, RenewLeasesResponse, ReviveTaskRequest,
-    ReviveTaskResponse, SettleTasksRequest, SettleTasksResponse,
+    AppendTasksRequest, AppendTasksResponse, AppendedTasks, ClaimShardsRequest, ClaimShardsResponse,
+    CountTasksRequest, CountTasksResponse, DropTaskRequest, DropTaskResponse, ListQueuesRequest,
+    ListQueuesResponse, LoadNewRequest, LoadNewResponse, LoadRunningRequest, LoadRunningResponse,
+    LoadTasksRequest, LoadTasksResponse, LoadWaitingRequest, LoadWaitingResponse, PageTasksRequest,
+    PageTasksResponse, ReadTaskRequest, ReadTaskResponse, RecordLeasesRequest, RecordLeasesResponse,
+    ReviveTaskRequest, ReviveTaskResponse, RunningTask, SaveProgressRequest, SaveProgressResponse,
+    SettleTasksRequest, SettleTasksResponse,
 };
 use tidemill_store as store;
+use tidemill_store::task::AppendedTask;
 use tonic::{Request, Response, Status};
 
-use crate::convert::lease::{
-    decode_completions, decode_failures, decode_grants, decode_lease_refs, encode_lease, encode_running,
-};
+use crate::convert::lease::{decode_completions, decode_failures, decode_progress, decode_recorded_leases};
+use crate::convert::rule;
+use crate::convert::shard::{decode_claim, decode_fence, decode_shard, encode_board};
 use crate::convert::task::{
-    decode_new_tasks, decode_state, encode_appended_task, encode_depth, encode_task, encode_task_count,
-    encode_waiting,
+    Arrival, decode_batches, decode_state, encode_appended_task, encode_depth, encode_task, encode_task_count,
 };
-use crate::convert::{rule, time};
 use crate::{Deps, Error, Result};
 
-/// The service.
-pub(crate) struct Tasks(pub(crate) Deps);
+/// The service, and how long it remembers keys.
+pub(crate) struct Tasks(pub(crate) Deps, pub(crate) Duration);
 
 #[tonic::async_trait]
 impl TaskStoreService for Tasks {
@@ -33,25 +35,44 @@ impl TaskStoreService for Tasks {
         request: Request<AppendTasksRequest>,
     ) -> Result<Response<AppendTasksResponse>, Status> {
         let (request, now) = (request.into_inner(), self.0.now());
-        let tenant = rule::tenant("tenant", &request.tenant)?;
-        rule::batch("tasks", request.tasks.len())?;
-        let tasks = decode_new_tasks("tasks", request.tasks, now, &|| self.0.new_id())?;
-        let appended = self.0.store.append_tasks(&tenant, tasks, now).await.map_err(Error::Store)?;
-        let tasks = appended.into_iter().map(encode_appended_task).collect();
-        Ok(self.0.written(AppendTasksResponse { tasks }).await)
+        let batches = decode_batches(request.batches, &Arrival { now, keep_keys: self.1 })?;
+        let appended = self.0.store.append_tasks(batches, now).await.map_err(Error::Store)?;
+        let batch = |tasks: Vec<AppendedTask>| AppendedTasks {
+            tasks: tasks.into_iter().map(encode_appended_task).collect(),
+        };
+        let batches = appended.into_iter().map(batch).collect();
+        Ok(self.0.written(AppendTasksResponse { batches }).await)
     }
 
-    async fn lease_tasks(
+    async fn claim_shards(
         &self,
-        request: Request<LeaseTasksRequest>,
-    ) -> Result<Response<LeaseTasksResponse>, Status> {
+        request: Request<ClaimShardsRequest>,
+    ) -> Result<Response<ClaimShardsResponse>, Status> {
+        let now = self.0.now();
+        let claim = decode_claim(request.into_inner(), now)?;
+        let board = self.0.store.claim_shards(claim, now).await.map_err(Error::Store)?;
+        Ok(Response::new(encode_board(board, now)))
+    }
+
+    async fn record_leases(
+        &self,
+        request: Request<RecordLeasesRequest>,
+    ) -> Result<Response<RecordLeasesResponse>, Status> {
         let request = request.into_inner();
-        let grants = decode_grants(request.grants)?;
-        let expires_at = time::decode_required("expires_at", request.expires_at)?;
-        let leased = self.0.store.lease_tasks(grants, expires_at, self.0.now()).await;
-        let leased = leased.map_err(Error::Store)?.into_iter();
-        let leases = leased.map(|(task, token)| encode_lease(task, token, expires_at)).collect();
-        Ok(Response::new(LeaseTasksResponse { leases }))
+        let (fence, leases) = (decode_fence(request.fence)?, decode_recorded_leases(request.leases)?);
+        let given_back = rule::ids("given_back", &request.given_back, rule::MAX_LEASES)?;
+        let gone = self.0.store.record_leases(fence, leases, given_back).await.map_err(Error::Store)?;
+        Ok(Response::new(RecordLeasesResponse { gone: gone.iter().map(ToString::to_string).collect() }))
+    }
+
+    async fn save_progress(
+        &self,
+        request: Request<SaveProgressRequest>,
+    ) -> Result<Response<SaveProgressResponse>, Status> {
+        let request = request.into_inner();
+        let (fence, progress) = (decode_fence(request.fence)?, decode_progress(request.progress)?);
+        self.0.store.save_progress(fence, progress).await.map_err(Error::Store)?;
+        Ok(Response::new(SaveProgressResponse {}))
     }
 
     async fn settle_tasks(
@@ -59,33 +80,13 @@ impl TaskStoreService for Tasks {
         request: Request<SettleTasksRequest>,
     ) -> Result<Response<SettleTasksResponse>, Status> {
         let (request, now) = (request.into_inner(), self.0.now());
-        let completions = decode_completions(request.completions, now, &|| self.0.new_id())?;
+        let fence = decode_fence(request.fence)?;
+        let completions = decode_completions(request.completions, &Arrival { now, keep_keys: self.1 })?;
         let failures = decode_failures(request.failures)?;
-        let settled = self.0.store.settle_tasks(completions, failures, now).await.map_err(Error::Store)?;
-        let follow_ups = settled.follow_ups.into_iter().map(encode_waiting).collect();
+        let settled = self.0.store.settle_tasks(fence, completions, failures, now).await;
+        let settled = settled.map_err(Error::Store)?;
+        let follow_ups = settled.follow_ups.into_iter().map(encode_task).collect();
         Ok(Response::new(SettleTasksResponse { accepted: settled.accepted, follow_ups }))
-    }
-
-    async fn renew_leases(
-        &self,
-        request: Request<RenewLeasesRequest>,
-    ) -> Result<Response<RenewLeasesResponse>, Status> {
-        let request = request.into_inner();
-        let leases = decode_lease_refs(&request.leases)?;
-        let expires_at = time::decode_required("expires_at", request.expires_at)?;
-        let lost = self.0.store.renew_leases(leases, expires_at).await.map_err(Error::Store)?;
-        Ok(Response::new(RenewLeasesResponse { lost: lost.iter().map(ToString::to_string).collect() }))
-    }
-
-    async fn release_leases(
-        &self,
-        request: Request<ReleaseLeasesRequest>,
-    ) -> Result<Response<ReleaseLeasesResponse>, Status> {
-        let leases = decode_lease_refs(&request.into_inner().leases)?;
-        let waiting = self.0.store.release_leases(leases, self.0.now()).await.map_err(Error::Store)?;
-        Ok(Response::new(ReleaseLeasesResponse {
-            waiting: waiting.into_iter().map(encode_waiting).collect(),
-        }))
     }
 
     async fn drop_task(
@@ -105,9 +106,8 @@ impl TaskStoreService for Tasks {
         let request = request.into_inner();
         let (tenant, id) = (rule::tenant("tenant", &request.tenant)?, rule::id("id", &request.id)?);
         let revived = self.0.store.revive_task(&tenant, id, self.0.now()).await;
-        let (task, waiting) = revived.map_err(Error::Store)?;
-        let (task, waiting) = (Some(encode_task(task)), Some(encode_waiting(waiting)));
-        Ok(self.0.written(ReviveTaskResponse { task, waiting }).await)
+        let task = Some(encode_task(revived.map_err(Error::Store)?));
+        Ok(self.0.written(ReviveTaskResponse { task }).await)
     }
 
     async fn read_task(
@@ -138,12 +138,13 @@ impl TaskStoreService for Tasks {
 
     async fn list_queues(
         &self,
-        _: Request<ListQueuesRequest>,
+        request: Request<ListQueuesRequest>,
     ) -> Result<Response<ListQueuesResponse>, Status> {
-        let queues = self.0.store.queues().await.map_err(Error::Store)?;
-        let last_sequence = queues.last_sequence;
+        let shard = decode_shard("shard", request.into_inner().shard)?;
+        let queues = self.0.store.queues(shard).await.map_err(Error::Store)?;
+        let last_place = queues.last_place;
         let queues = queues.depths.into_iter().map(encode_depth).collect();
-        Ok(Response::new(ListQueuesResponse { queues, last_sequence }))
+        Ok(Response::new(ListQueuesResponse { queues, last_place }))
     }
 
     async fn load_waiting(
@@ -154,17 +155,26 @@ impl TaskStoreService for Tasks {
         let tenant = rule::tenant("tenant", &request.tenant)?;
         let (priority, limit) =
             (rule::priority("priority", request.priority)?, rule::limit("limit", request.limit)?);
-        let after = request.after_sequence;
+        let after = request.after_place;
         let waiting = self.0.store.load_waiting(&tenant, priority, &request.kind, after, limit).await;
-        let tasks = waiting.map_err(Error::Store)?.into_iter().map(encode_waiting).collect();
+        let tasks = waiting.map_err(Error::Store)?.into_iter().map(encode_task).collect();
         Ok(Response::new(LoadWaitingResponse { tasks }))
     }
 
     async fn load_new(&self, request: Request<LoadNewRequest>) -> Result<Response<LoadNewResponse>, Status> {
         let request = request.into_inner();
-        let limit = rule::limit("limit", request.limit)?;
-        let waiting = self.0.store.load_new(request.after_sequence, limit).await.map_err(Error::Store)?;
-        Ok(Response::new(LoadNewResponse { tasks: waiting.into_iter().map(encode_waiting).collect() }))
+        let (shard, limit) = (decode_shard("shard", request.shard)?, rule::limit("limit", request.limit)?);
+        let new = self.0.store.load_new(shard, request.after_place, limit).await.map_err(Error::Store)?;
+        Ok(Response::new(LoadNewResponse { tasks: new.into_iter().map(encode_task).collect() }))
+    }
+
+    async fn load_tasks(
+        &self,
+        request: Request<LoadTasksRequest>,
+    ) -> Result<Response<LoadTasksResponse>, Status> {
+        let ids = rule::ids("ids", &request.into_inner().ids, rule::MAX_LEASES)?;
+        let tasks = self.0.store.load_tasks(ids).await.map_err(Error::Store)?;
+        Ok(Response::new(LoadTasksResponse { tasks: tasks.into_iter().map(encode_task).collect() }))
     }
 
     async fn load_running(
@@ -172,9 +182,12 @@ impl TaskStoreService for Tasks {
         request: Request<LoadRunningRequest>,
     ) -> Result<Response<LoadRunningResponse>, Status> {
         let request = request.into_inner();
-        let limit = rule::limit("limit", request.limit)?;
-        let running = self.0.store.load_running(request.after_sequence, limit).await.map_err(Error::Store)?;
-        Ok(Response::new(LoadRunningResponse { tasks: running.into_iter().map(encode_running).collect() }))
+        let (shard, limit) = (decode_shard("shard", request.shard)?, rule::limit("limit", request.limit)?);
+        let running = self.0.store.load_running(shard, request.after_place, limit).await;
+        let running = running.map_err(Error::Store)?.into_iter();
+        let tasks = running
+            .map(|(task, token)| RunningTask { task: Some(encode_task(task)), token: token.to_string() });
+        Ok(Response::new(LoadRunningResponse { tasks: tasks.collect() }))
     }
 
     async fn count_tasks(

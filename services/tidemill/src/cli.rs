@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    completion, config, demo, doctor, health, migrate, push, query, recipe, reference, results, scale, serve,
-    source, status, task, tenant, up,
+    completion, config, demo, doctor, health, limit, migrate, push, query, queue, recipe, reference, results,
+    scale, schedule, serve, source, status, task, tenant, up,
 };
 use crate::exit::CODES;
 
@@ -79,6 +79,15 @@ pub(crate) enum Command {
     /// Tasks of the queue
     #[command(subcommand)]
     Task(task::Action),
+    /// Pause and resume the queue
+    #[command(subcommand)]
+    Queue(queue::Action),
+    /// How much may run at once, and how fast
+    #[command(subcommand)]
+    Limit(limit::Action),
+    /// Tasks at times
+    #[command(subcommand)]
+    Schedule(schedule::Action),
     /// Tenants, for operators
     #[command(subcommand)]
     Tenant(tenant::Action),

@@ -10,6 +10,7 @@ use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient
 use tidemill_proto::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use tidemill_proto::scheduling::v1::scaling_service_client::ScalingServiceClient;
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
+use tidemill_proto::scheduling::v1::steering_service_client::SteeringServiceClient;
 use tidemill_proto::storage::v1::result_service_client::ResultServiceClient;
 use tidemill_proto::storage::v1::tenant_service_client::TenantServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -77,6 +78,11 @@ impl Client {
     /// Recipes.
     pub(crate) fn analysis(&self) -> AnalysisServiceClient<Calls> {
         AnalysisServiceClient::new(self.calls.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// How the tenant's queue is steered.
+    pub(crate) fn steering(&self) -> SteeringServiceClient<Calls> {
+        SteeringServiceClient::new(self.calls.clone())
     }
 
     /// The queue.

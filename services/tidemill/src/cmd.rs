@@ -6,13 +6,16 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod label;
+pub(crate) mod limit;
 pub(crate) mod migrate;
 pub(crate) mod push;
 pub(crate) mod query;
+pub(crate) mod queue;
 pub(crate) mod recipe;
 pub(crate) mod reference;
 pub(crate) mod results;
 pub(crate) mod scale;
+pub(crate) mod schedule;
 pub(crate) mod serve;
 pub(crate) mod source;
 pub(crate) mod status;
@@ -41,6 +44,9 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Recipe(action) => recipe::run(action, &connect().await?).await,
         Command::Results(args) => results::run(args, &connect().await?).await,
         Command::Task(action) => task::run(action, &connect().await?).await,
+        Command::Queue(action) => queue::run(action, &connect().await?).await,
+        Command::Limit(action) => limit::run(action, &connect().await?).await,
+        Command::Schedule(action) => schedule::run(action, &connect().await?).await,
         Command::Tenant(action) => tenant::run(action, &connect().await?).await,
         Command::Status(args) => status::run(&args, &connect().await?).await,
         Command::Scale(args) => scale::run(&args, &connect().await?).await,

@@ -7,6 +7,7 @@
 mod discovery;
 mod part;
 mod peers;
+mod schedulers;
 mod store;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,6 @@ use tidemill_chassis::{Part, Shutdown, Switchboard, SystemClock, Wire, meta, ser
 use tidemill_gateway::{Auth, Gateway};
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::ensure_default_tenant;
-use tidemill_worker::Schedulers;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -104,11 +104,15 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let gateway = address(&ports.gateway).context("the gateway's port has no address")?;
     let parts_address = address(&ports.parts).context("the port has no address")?;
     secure(&mut config, gateway, parts_address)?;
-    let (ground, first_key) = ground(config, names).await?;
+    let (mut ground, first_key) = ground(config, names).await?;
     let mesh_certificates = certificates("tls.mesh", ground.config.tls.mesh.as_ref())?;
     let gateway_certificates = certificates("tls.gateway", ground.config.tls.gateway.as_ref())?;
     let (is_tls, is_mesh_tls) = (gateway_certificates.is_some(), mesh_certificates.is_some());
     let elsewhere = Elsewhere::new(&ground.config, mesh_certificates.clone())?;
+    if let Some(bound) = parts_address {
+        ground.schedulers = Some(elsewhere.schedulers());
+        ground.address = elsewhere.reached_at(bound).await.unwrap_or_default();
+    }
     let (parts, wires) = build(&ground, &elsewhere, names)?;
 
     let shutdown = Shutdown::default();
@@ -181,6 +185,8 @@ async fn ground(config: Config, names: &[&str]) -> Result<(Ground, Option<String
         database: None,
         clock: Arc::new(SystemClock),
         rng: Arc::new(Mutex::new(seeded_rng())),
+        schedulers: None,
+        address: String::new(),
     };
     if !names.contains(&"storage") {
         return Ok((ground, None));
@@ -204,7 +210,8 @@ fn build(ground: &Ground, elsewhere: &Elsewhere, names: &[&str]) -> Result<(Vec<
     let mut wires = Wires::new();
     for row in PARTS {
         if names.contains(&row.name) {
-            let needs = Needs::met(row.needs, &wires).and_schedulers(schedulers(elsewhere, names, &wires)?);
+            let needs =
+                Needs::met(row.needs, &wires).and_schedulers(every_scheduler(elsewhere, names, &wires)?);
             let part = (row.build)(ground, &needs).with_context(|| format!("cannot start {}", row.name))?;
             wires.insert(row.name, part.wire_knowing(ground.config.limits, METHODS));
             parts.push(part);
@@ -216,9 +223,13 @@ fn build(ground: &Ground, elsewhere: &Elsewhere, names: &[&str]) -> Result<(Vec<
 }
 
 /// Every scheduler by itself, where workers may find more than the one in this process.
-fn schedulers(elsewhere: &Elsewhere, names: &[&str], wires: &Wires) -> Result<Option<Schedulers>> {
+fn every_scheduler(
+    elsewhere: &Elsewhere,
+    names: &[&str],
+    wires: &Wires,
+) -> Result<Option<tidemill_worker::Schedulers>> {
     let near = wires.get("scheduling").filter(|_| names.contains(&"scheduling"));
-    Ok(match (elsewhere.schedulers()?, near) {
+    Ok(match (elsewhere.every_scheduler()?, near) {
         (Some(far), Some(near)) => Some(far.and_near(near.clone())),
         (far, _) => far,
     })

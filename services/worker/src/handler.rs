@@ -128,6 +128,8 @@ pub struct Failed {
     pub retryable: bool,
     /// Not before this moment, where it is known.
     pub not_before: Option<Timestamp>,
+    /// The kind of the error, which the task may name as one that no retry mends; may be empty.
+    pub kind: String,
     /// Put off until `not_before`, which must be known: none of the task's attempts is spent.
     pub snoozed: bool,
 }

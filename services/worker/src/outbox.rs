@@ -75,7 +75,8 @@ fn put(results: &mut Results, task_id: String, token: String, result: &Result<Do
             let until = Some(from_micros(until.as_micros()));
             results.snoozes.push(Snooze { task_id, token, until, reason: error.clone() });
         }
-        Err(Failed { error, retryable, not_before, .. }) => results.failures.push(Failure {
+        Err(Failed { error, retryable, not_before, kind, .. }) => results.failures.push(Failure {
+            kind: kind.clone(),
             task_id,
             token,
             error: error.clone(),

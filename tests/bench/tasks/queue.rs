@@ -16,6 +16,7 @@ use tidemill_kernel::{Clock, TenantName, Tier};
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::scheduling::v1::{GetQueueRequest, SubmitTasksRequest};
+use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_proto::types::v1::NewTask;
@@ -81,8 +82,15 @@ impl Queue {
         let storage = tidemill_storage::build(tidemill_storage::Config::default(), deps);
         let storage = wire(&storage, wiring, &shutdown).await?;
         let tasks = TaskStoreServiceClient::new(storage.clone());
-        let deps =
-            tidemill_scheduling::Deps { tasks, tenants: TenantStoreServiceClient::new(storage), clock };
+        let deps = tidemill_scheduling::Deps {
+            tasks,
+            settings: SettingStoreServiceClient::new(storage.clone()),
+            tenants: TenantStoreServiceClient::new(storage),
+            peers: None,
+            alone: true,
+            address: String::new(),
+            clock,
+        };
         let part = tidemill_scheduling::build(tidemill_scheduling::Config::default(), deps)?;
         let scheduling = wire(&part, wiring, &shutdown).await?;
         part.background.into_iter().for_each(|background| shutdown.spawn_background(background));

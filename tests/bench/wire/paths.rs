@@ -170,10 +170,10 @@ impl Ground {
 async fn fill(part: &Part, tenant: TenantName) -> Result<Asked> {
     let task =
         |bytes| types::NewTask { kind: "demo".into(), payload: "x".repeat(bytes), ..Default::default() };
-    let append =
-        api::AppendTasksRequest { tenant: tenant.to_string(), tasks: vec![task(200), task(4 << 10)] };
+    let batch = api::TenantTasks { tenant: tenant.to_string(), tasks: vec![task(200), task(4 << 10)] };
+    let append = api::AppendTasksRequest { batches: vec![batch] };
     let mut tasks = TaskStoreServiceClient::new(part.wire(ServerLimits::default()));
-    let appended = tasks.append_tasks(append).await?.into_inner().tasks;
+    let appended = tasks.append_tasks(append).await?.into_inner().batches.remove(0).tasks;
     let id = |index: usize| Ok::<Id, anyhow::Error>(appended.get(index).context("no such task")?.id.parse()?);
     Ok(Asked { tenant, small: id(0)?, large: id(1)? })
 }

@@ -17,7 +17,7 @@ use tidemill_store::content::{
 };
 use tidemill_store::{ContentStore, Error, Result};
 
-use super::{GrpcStore, call, call_at, found, ids, of, read, read_all};
+use super::{GrpcStore, call, call_at, found, of, read, read_all};
 
 /// Answers carry their ids and times; one that was made up here would be found out by the suite.
 fn made_up() -> Id {
@@ -73,10 +73,10 @@ impl ContentStore for GrpcStore {
             let stale = Error::StaleQueries { given: query_version, present };
             return if present == query_version { Ok(nothing) } else { Err(stale) };
         }
-        let ids = ids(documents.iter().flat_map(|document| &document.matches).map(|new| &new.task));
-        let documents = documents.into_iter().map(encode_matched_document).collect();
+        let encode = |document| encode_matched_document(document, now);
+        let documents = documents.into_iter().map(encode).collect();
         let request = of(tenant, api::AppendDocumentsRequest { documents, query_version });
-        let answer = call_at(now, ids, self.content().append_documents(request)).await?;
+        let answer = call_at(now, self.content().append_documents(request)).await?;
         read_all(answer.documents, |message| decode_appended(&message))
     }
 
@@ -109,7 +109,7 @@ impl ContentStore for GrpcStore {
 
     async fn remove_query(&self, tenant: &TenantName, name: &str, now: Timestamp) -> Result<()> {
         let request = of(tenant, api::RemoveQueryRequest { name: name.into() });
-        call_at(now, Vec::new(), self.content().remove_query(request)).await.map(drop)
+        call_at(now, self.content().remove_query(request)).await.map(drop)
     }
 
     async fn put_source(&self, tenant: &TenantName, new: Source) -> Result<Source> {

@@ -27,6 +27,10 @@ pub(super) fn read(status: &Status) -> Error {
             state: lasting(fields, "state"),
             mend: lasting(fields, "mend"),
         },
+        "fenced" => Error::Fenced {
+            shard: text("shard").parse().unwrap_or_default(),
+            epoch: text("epoch").parse().unwrap_or_default(),
+        },
         "page_token" => Error::PageToken(text("token")),
         "search" => Error::Search { text: text("text"), reason: text("reason") },
         "full" => Error::Full(status.message().into()),

@@ -1,107 +1,107 @@
 //! The queue's log.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName, Timestamp};
+use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_proto::storage::v1 as api;
 use tidemill_proto::types::v1 as types;
 use tidemill_storage::convert::lease::{
-    decode_lease, decode_running, encode_completion, encode_failure, encode_grant, encode_lease_ref,
+    encode_completion, encode_failure, encode_progress, encode_recorded_lease,
 };
+use tidemill_storage::convert::rule;
+use tidemill_storage::convert::shard::{decode_board, encode_claim, encode_fence};
 use tidemill_storage::convert::task::{
-    decode_appended_task, decode_depth, decode_task, decode_task_count, decode_waiting, encode_new_task,
+    decode_appended_task, decode_depth, decode_task, decode_task_count, encode_new_task,
 };
-use tidemill_storage::convert::{rule, time};
 use tidemill_store::task::{
-    AppendedTask, Completion, Failure, Grant, LeaseRef, NewTask, Queues, Running, Settled, Task, TaskCount,
-    TaskState, Waiting,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
+    TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::{Result, TaskStore};
 
-use super::{GrpcStore, call, call_at, found, ids, limit, read, read_all};
-
-fn refs(leases: Vec<LeaseRef>) -> Vec<api::LeaseRef> {
-    leases.into_iter().map(encode_lease_ref).collect()
-}
-
-fn all_waiting(messages: Vec<api::WaitingTask>) -> Result<Vec<Waiting>> {
-    read_all(messages, decode_waiting)
-}
+use super::{GrpcStore, call, call_at, found, limit, read, read_all};
 
 /// The task of an answer.
 fn one(message: Option<types::Task>) -> Result<Task> {
     read(rule::present("task", message).and_then(decode_task))
 }
 
+fn all(messages: Vec<types::Task>) -> Result<Vec<Task>> {
+    read_all(messages, decode_task)
+}
+
+fn texts(ids: &[Id]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
 #[async_trait]
 impl TaskStore for GrpcStore {
     async fn append_tasks(
         &self,
-        tenant: &TenantName,
-        tasks: Vec<NewTask>,
+        batches: Vec<TenantTasks>,
         now: Timestamp,
-    ) -> Result<Vec<AppendedTask>> {
-        if tasks.is_empty() {
-            return self.nothing(tenant).await;
-        }
-        let ids = ids(tasks.iter());
-        let tasks = tasks.into_iter().map(encode_new_task).collect();
-        let request = api::AppendTasksRequest { tenant: tenant.to_string(), tasks };
-        let answer = call_at(now, ids, self.tasks().append_tasks(request)).await?;
-        read_all(answer.tasks, |message| decode_appended_task(&message))
+    ) -> Result<Vec<Vec<AppendedTask>>> {
+        let batch = |batch: TenantTasks| api::TenantTasks {
+            tenant: batch.tenant.to_string(),
+            tasks: batch.tasks.into_iter().map(|task| encode_new_task(task, now)).collect(),
+        };
+        let request = api::AppendTasksRequest { batches: batches.into_iter().map(batch).collect() };
+        let answer = call_at(now, self.tasks().append_tasks(request)).await?;
+        let batch = |batch: api::AppendedTasks| read_all(batch.tasks, |task| decode_appended_task(&task));
+        answer.batches.into_iter().map(batch).collect()
     }
 
-    async fn lease_tasks(
+    async fn claim_shards(&self, claim: Claim, now: Timestamp) -> Result<Board> {
+        let board = call_at(now, self.tasks().claim_shards(encode_claim(claim, now))).await?;
+        read(decode_board(board, now))
+    }
+
+    async fn record_leases(
         &self,
-        grants: Vec<Grant>,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<(Task, Id)>> {
-        let grants = grants.into_iter().map(encode_grant).collect();
-        let request = api::LeaseTasksRequest { grants, expires_at: Some(time::encode(expires_at)) };
-        let answer = call_at(now, Vec::new(), self.tasks().lease_tasks(request)).await?;
-        read_all(answer.leases, |message| {
-            let (task, token, until) = decode_lease(message)?;
-            assert_eq!(until, expires_at);
-            Ok((task, token))
-        })
+        fence: Fence,
+        leases: Vec<RecordedLease>,
+        given_back: Vec<Id>,
+    ) -> Result<Vec<Id>> {
+        let request = api::RecordLeasesRequest {
+            fence: encode_fence(&fence),
+            leases: leases.into_iter().map(encode_recorded_lease).collect(),
+            given_back: texts(&given_back),
+        };
+        let answer = call(self.tasks().record_leases(request)).await?;
+        read(rule::ids("gone", &answer.gone, usize::MAX))
+    }
+
+    async fn save_progress(&self, fence: Fence, progress: Vec<Progress>) -> Result<()> {
+        let progress = progress.into_iter().map(encode_progress).collect();
+        let request = api::SaveProgressRequest { fence: encode_fence(&fence), progress };
+        call(self.tasks().save_progress(request)).await.map(|_| ())
     }
 
     async fn settle_tasks(
         &self,
+        fence: Fence,
         completions: Vec<Completion>,
         failures: Vec<Failure>,
         now: Timestamp,
     ) -> Result<Settled> {
-        let ids = ids(completions.iter().flat_map(|completion| &completion.follow_ups));
-        let completions = read_all(completions, encode_completion)?;
-        let failures = failures.into_iter().map(encode_failure).collect();
-        let request = api::SettleTasksRequest { completions, failures };
-        let answer = call_at(now, ids, self.tasks().settle_tasks(request)).await?;
-        Ok(Settled { accepted: answer.accepted, follow_ups: all_waiting(answer.follow_ups)? })
-    }
-
-    async fn renew_leases(&self, leases: Vec<LeaseRef>, expires_at: Timestamp) -> Result<Vec<Id>> {
-        let expires_at = Some(time::encode(expires_at));
-        let request = api::RenewLeasesRequest { leases: refs(leases), expires_at };
-        let answer = call(self.tasks().renew_leases(request)).await?;
-        read(rule::ids("lost", &answer.lost, usize::MAX))
-    }
-
-    async fn release_leases(&self, leases: Vec<LeaseRef>, now: Timestamp) -> Result<Vec<Waiting>> {
-        let request = api::ReleaseLeasesRequest { leases: refs(leases) };
-        all_waiting(call_at(now, Vec::new(), self.tasks().release_leases(request)).await?.waiting)
+        let request = api::SettleTasksRequest {
+            fence: encode_fence(&fence),
+            completions: read_all(completions, |completion| encode_completion(completion, now))?,
+            failures: failures.into_iter().map(encode_failure).collect(),
+        };
+        let answer = call_at(now, self.tasks().settle_tasks(request)).await?;
+        Ok(Settled { accepted: answer.accepted, follow_ups: all(answer.follow_ups)? })
     }
 
     async fn cancel_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         let request = api::DropTaskRequest { tenant: tenant.to_string(), id: id.to_string() };
-        one(call_at(now, Vec::new(), self.tasks().drop_task(request)).await?.task)
+        one(call_at(now, self.tasks().drop_task(request)).await?.task)
     }
 
-    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<(Task, Waiting)> {
+    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         let request = api::ReviveTaskRequest { tenant: tenant.to_string(), id: id.to_string() };
-        let answer = call_at(now, Vec::new(), self.tasks().revive_task(request)).await?;
-        let waiting = read(rule::present("waiting", answer.waiting).and_then(decode_waiting))?;
-        Ok((one(answer.task)?, waiting))
+        one(call_at(now, self.tasks().revive_task(request)).await?.task)
     }
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
@@ -129,10 +129,10 @@ impl TaskStore for GrpcStore {
         Ok(Page { items, next_token: answer.next_page_token })
     }
 
-    async fn queues(&self) -> Result<Queues> {
-        let answer = call(self.tasks().list_queues(api::ListQueuesRequest {})).await?;
-        let depths = read_all(answer.queues, decode_depth)?;
-        Ok(Queues { depths, last_sequence: answer.last_sequence })
+    async fn queues(&self, shard: Shard) -> Result<Queues> {
+        let request = api::ListQueuesRequest { shard: shard.number().into() };
+        let answer = call(self.tasks().list_queues(request)).await?;
+        Ok(Queues { depths: read_all(answer.queues, decode_depth)?, last_place: answer.last_place })
     }
 
     async fn load_waiting(
@@ -142,31 +142,44 @@ impl TaskStore for GrpcStore {
         kind: &str,
         after: i64,
         most: u32,
-    ) -> Result<Vec<Waiting>> {
+    ) -> Result<Vec<Task>> {
         let request = api::LoadWaitingRequest {
             tenant: tenant.to_string(),
             priority: priority.number(),
             kind: kind.into(),
-            after_sequence: after,
+            after_place: after,
             limit: limit(most),
         };
-        all_waiting(call(self.tasks().load_waiting(request)).await?.tasks)
+        all(call(self.tasks().load_waiting(request)).await?.tasks)
     }
 
-    async fn load_new(&self, after: i64, most: u32) -> Result<Vec<Waiting>> {
-        let request = api::LoadNewRequest { after_sequence: after, limit: limit(most) };
-        all_waiting(call(self.tasks().load_new(request)).await?.tasks)
+    async fn load_new(&self, shard: Shard, after: i64, most: u32) -> Result<Vec<Task>> {
+        let shard = shard.number().into();
+        let request = api::LoadNewRequest { shard, after_place: after, limit: limit(most) };
+        all(call(self.tasks().load_new(request)).await?.tasks)
     }
 
-    async fn load_running(&self, after: i64, most: u32) -> Result<Vec<Running>> {
-        let request = api::LoadRunningRequest { after_sequence: after, limit: limit(most) };
+    async fn load_tasks(&self, tasks: Vec<Id>) -> Result<Vec<Task>> {
+        let request = api::LoadTasksRequest { ids: texts(&tasks) };
+        all(call(self.tasks().load_tasks(request)).await?.tasks)
+    }
+
+    async fn load_running(&self, shard: Shard, after: i64, most: u32) -> Result<Vec<(Task, Id)>> {
+        let shard = shard.number().into();
+        let request = api::LoadRunningRequest { shard, after_place: after, limit: limit(most) };
         let answer = call(self.tasks().load_running(request)).await?;
-        read_all(answer.tasks, decode_running)
+        let running =
+            |running: api::RunningTask| Ok((one(running.task)?, read(rule::id("token", &running.token))?));
+        answer.tasks.into_iter().map(running).collect()
     }
 
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
         let request = api::CountTasksRequest { tenant: tenant.to_string() };
         let answer = call(self.tasks().count_tasks(request)).await?;
         read_all(answer.counts, |message| decode_task_count(&message))
+    }
+
+    async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64> {
+        self.store.sweep(keep, limit, now).await
     }
 }

@@ -57,7 +57,7 @@ impl GrpcStore {
         self.keys.refuse_taken(key)?;
         let mut operators = self.operators();
         let made = operators.create_key(operator(request));
-        Ok(call_at(key.created_at, Vec::new(), made).await?.key)
+        Ok(call_at(key.created_at, made).await?.key)
     }
 }
 
@@ -75,7 +75,7 @@ impl TenantStore for GrpcStore {
         let now = tenant.created_at;
         let tenant = encode_tenant(tenant);
         let request = operator(api::CreateTenantRequest { name: tenant.name, tier: tenant.tier });
-        let first = call_at(now, Vec::new(), self.operators().create_tenant(request)).await?.key;
+        let first = call_at(now, self.operators().create_tenant(request)).await?.key;
         let new = !first.is_empty();
         if let Some(key) = key.filter(|_| new) {
             // The service's first key is never an operator's.

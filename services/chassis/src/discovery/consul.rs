@@ -11,6 +11,7 @@ mod follow;
 mod known;
 pub mod registration;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tidemill_consul::{Client, HealthQuery};
@@ -21,7 +22,7 @@ pub use config::ConsulConfig;
 pub use registration::{Registration, Service};
 
 use self::known::Known;
-use super::{Discovery, Follow};
+use super::{Address, Discovery, Follow};
 
 /// Discovery by the agent of a configuration. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,6 +45,13 @@ impl Consul {
     /// The client underneath, for checks of a set-up.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where others reach what this process listens to, as [`Self::register`] would say; none if that cannot be told.
+    pub async fn reached_at(&self, bound: SocketAddr) -> Option<Address> {
+        let config = &self.config;
+        let (host, port) = advertise::find(config.advertise.as_deref(), bound, &config.address).await.ok()?;
+        Address::of(&host, port).ok()
     }
 
     /// Registers a service of this process and keeps it registered until [`Registration::leave`]. Returns before Consul

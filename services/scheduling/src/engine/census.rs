@@ -30,8 +30,8 @@ impl Engine {
             workers: self.sessions.len(),
             ..Census::default()
         };
-        for (ready, beyond) in census.ready.iter_mut().zip(self.beyond) {
-            *ready += beyond;
+        for beyond in self.beyond.values() {
+            census.ready.iter_mut().zip(beyond).for_each(|(ready, beyond)| *ready += beyond);
         }
         for candidate in self.delayed.values() {
             census.delayed[place(candidate.priority)] += 1;

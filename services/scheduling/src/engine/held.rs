@@ -1,128 +1,154 @@
-//! Leases in memory: taken in, renewed by heartbeats, given back, lost by cancellation.
+//! Leases: taken over with a shard, kept by heartbeats, found again by their workers, given back, lost by cancellation.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
-use tidemill_kernel::{Id, Timestamp};
+use tidemill_kernel::{Id, Shard, Timestamp};
 use tidemill_policy::Candidate;
+use tidemill_proto::scheduling::v1 as api;
+use tidemill_proto::scheduling::v1::work_response::Message as Say;
+use tidemill_proto::storage::v1 as store;
+use tidemill_proto::time::from_micros;
+use tidemill_proto::types::v1::{RetryPolicy, Task};
 
 use super::{Effect, Engine, SessionId};
 
 /// A task that a worker holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Held {
-    pub(crate) candidate: Candidate,
+    pub(super) candidate: Candidate,
+    pub(super) token: Id,
+    pub(super) worker: Arc<str>,
+    /// None while its worker is away.
+    pub(super) session: Option<SessionId>,
+    pub(super) until: Timestamp,
+    pub(super) started_at: Timestamp,
+    /// How many attempts are spent with this one.
+    pub(super) attempt: u32,
+    pub(super) max_attempts: u32,
+    pub(super) retry: Option<Box<RetryPolicy>>,
+    /// The store was told of it, or is being told.
+    pub(super) recorded: bool,
+    /// Its end is being told to the store.
+    pub(super) ending: bool,
+    /// To be handed out when it is recorded.
+    pub(super) waiting: Option<Box<Task>>,
+}
+
+/// A recorded lease, as the store tells of it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) task: Task,
     pub(crate) token: Id,
-    pub(crate) worker: String,
-    /// None for a lease made before this scheduler began.
-    pub(crate) session: Option<SessionId>,
-    pub(crate) until: Timestamp,
-    pub(crate) attempt: i32,
-    pub(crate) max_attempts: i32,
-    pub(crate) settling: Settling,
 }
 
-/// What of a lease's end is being told to the store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Settling {
-    /// Nothing.
-    #[default]
-    No,
-    /// That its time is over: a result may still overtake that, and the store decides which was first.
-    Expiry,
-    /// A result, or that it is given back.
-    End,
-}
-
-/// The most leases of one request to the store.
-const REQUEST: usize = 1_000;
-
-impl Engine {
-    /// Asks for the running tasks, unless that is under way.
-    pub(super) fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.next_sweep = now + self.config.lease();
-        if self.sweeping.is_none() {
-            self.sweeping = Some(HashSet::new());
-            effects.push(Effect::LoadRunning);
+impl Held {
+    /// The attempt as the store reads it.
+    pub(super) fn attempt(&self) -> store::Attempt {
+        store::Attempt {
+            task_id: self.candidate.id.to_string(),
+            number: self.attempt,
+            worker: self.worker.to_string(),
+            started_at: Some(from_micros(self.started_at.as_micros())),
+            recorded: self.recorded,
         }
     }
+}
 
-    /// Takes in leases that the store knows and this engine does not. Those that ended while the store was being read
-    /// are over: taken in, they would count against their tenant until they expire.
-    pub(super) fn on_running(&mut self, running: Vec<Held>) {
-        let ended = self.sweeping.take().unwrap_or_default();
-        for held in running {
-            let id = held.candidate.id;
-            if !self.held.contains_key(&id) && !ended.contains(&held.token) {
-                self.policy.started(&held.candidate);
-                self.held.insert(id, held);
+impl Engine {
+    /// Takes in the leases that were recorded by the shard's last owner. Their workers have one lease's time to say that they
+    /// are still at it.
+    pub(super) fn take_over(&mut self, running: Vec<Running>, now: Timestamp) {
+        for Running { task, token } in running {
+            let Some((candidate, _)) = self.candidate(&task) else { continue };
+            if self.held.contains_key(&candidate.id) {
+                continue;
             }
+            self.policy.started(&candidate);
+            let started_at = task.started_at.as_ref().map_or(0, tidemill_proto::time::to_micros);
+            let held = Held {
+                token,
+                worker: task.worker.as_str().into(),
+                session: None,
+                until: now + self.config.lease(),
+                started_at: Timestamp::from_micros(started_at),
+                attempt: u32::try_from(task.attempt).unwrap_or(0),
+                max_attempts: u32::try_from(task.max_attempts).unwrap_or(0),
+                retry: task.options.and_then(|options| options.retry).map(Box::new),
+                recorded: true,
+                ending: false,
+                waiting: None,
+                candidate,
+            };
+            self.held.insert(held.candidate.id, held);
         }
     }
 
     /// Forgets a lease; none if the task is held under another one.
     pub(super) fn let_go(&mut self, task: Id, token: Id) -> Option<Held> {
-        if let Some(ended) = &mut self.sweeping {
-            ended.insert(token);
-        }
         self.held.get(&task).filter(|held| held.token == token)?;
-        self.held.remove(&task)
+        self.drop_held(task)
     }
 
-    /// Asks the store to take leases back. They stay in mind until it has answered.
-    pub(super) fn release(leases: &[(Id, Id)], effects: &mut Vec<Effect>) {
-        effects.extend(leases.chunks(REQUEST).map(|leases| Effect::Release(leases.to_vec())));
-    }
-
-    /// What was given back waits again, at the front of its queue.
-    pub(super) fn on_released(&mut self, leases: &[(Id, Id)]) {
-        for (task, token) in leases {
-            if self.let_go(*task, *token).is_some() {
-                self.policy.returned(*task);
-            }
+    /// Takes a lease out, and what it took of its worker.
+    fn drop_held(&mut self, task: Id) -> Option<Held> {
+        let held = self.held.remove(&task)?;
+        let session = held.session.and_then(|session| self.sessions.get_mut(&session));
+        if let (Some(session), Some(traits)) = (session, held.candidate.traits.as_deref()) {
+            session.view.free_memory = session.view.free_memory.saturating_add(traits.reserved_memory());
         }
+        Some(held)
     }
 
-    /// The store runs them still: they come back when their leases are over.
-    pub(super) fn on_release_failed(&mut self, leases: &[(Id, Id)]) {
-        for (task, token) in leases {
-            if let Some(held) = self.held.get_mut(task).filter(|held| held.token == *token) {
-                held.settling = Settling::No;
-            }
+    /// Gives a lease back: the task waits again at its old place, as if the attempt had not begun.
+    pub(super) fn give_back(&mut self, task: Id) {
+        let Some(held) = self.drop_held(task) else { return };
+        if held.recorded {
+            self.records.give_back(task);
         }
+        self.policy.returned(task);
     }
 
-    /// What the worker does not name it does not run: such a lease ends by itself.
+    /// What the worker does not name it does not run: such a lease ends by itself. What it names in vain it is to stop.
     pub(super) fn on_heartbeat(
         &mut self,
         session: SessionId,
-        tasks: &[Id],
+        beat: api::Heartbeat,
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let held = tasks.iter().filter_map(|task| self.held.get(task));
-        let alive = held.filter(|held| held.session == Some(session) && held.settling == Settling::No);
-        let leases: Vec<_> = alive.map(|held| (held.candidate.id, held.token)).collect();
         let until = now + self.config.lease();
-        effects.extend(leases.chunks(REQUEST).map(|leases| Effect::Renew { leases: leases.to_vec(), until }));
+        for task in beat.task_ids.iter().filter_map(|task| task.parse::<Id>().ok()) {
+            if let Some(held) = self.held.get_mut(&task).filter(|held| held.session == Some(session)) {
+                held.until = until;
+            }
+        }
+        self.adopt(session, &beat.running, now, effects);
+        beat.progress.into_iter().for_each(|progress| self.on_progress(progress));
     }
 
-    pub(super) fn on_renewed(
+    /// Renews the leases that a worker names, whichever stream they came by; the others it is to stop.
+    pub(super) fn adopt(
         &mut self,
-        leases: &[(Id, Id)],
-        lost: &[Id],
-        until: Timestamp,
+        session: SessionId,
+        running: &[api::RunningTask],
+        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        for (task, token) in leases {
-            match self.held.get_mut(task) {
-                Some(held) if held.token == *token && !lost.contains(task) => {
-                    held.until = held.until.max(until);
+        let until = now + self.config.lease();
+        let mut over = Vec::new();
+        for named in running {
+            let Some((task, token)) = lease(&named.task_id, &named.token) else { continue };
+            match self.held.get_mut(&task).filter(|held| held.token == token) {
+                Some(held) => (held.session, held.until) = (Some(session), until),
+                None if self.shards.epoch(Shard::of_place(task.place())).is_some() => {
+                    over.push(named.clone());
                 }
-                Some(held) if held.token == *token && held.settling == Settling::No => {
-                    self.on_cancelled(*task, effects);
-                }
-                _ => {}
+                None => {}
             }
+        }
+        if !over.is_empty() {
+            let cancel = api::Cancel { task_ids: Vec::new(), attempts: over };
+            effects.push(Effect::Say { session, message: Say::Cancel(cancel) });
         }
     }
 
@@ -130,10 +156,25 @@ impl Engine {
     pub(super) fn on_cancelled(&mut self, task: Id, effects: &mut Vec<Effect>) {
         self.forget_delayed(task);
         self.policy.remove(task);
-        let token = self.held.get(&task).map(|held| held.token);
-        if let Some(held) = token.and_then(|token| self.let_go(task, token)) {
+        self.bodies.take(task);
+        if let Some(held) = self.drop_held(task) {
             self.policy.finished(task);
             Self::say_cancel(&held, effects);
         }
     }
+
+    /// Tells the worker, if it is there, to stop an attempt.
+    pub(super) fn say_cancel(held: &Held, effects: &mut Vec<Effect>) {
+        if let Some(session) = held.session {
+            let task_id = held.candidate.id.to_string();
+            let attempt = api::RunningTask { task_id: task_id.clone(), token: held.token.to_string() };
+            let cancel = api::Cancel { task_ids: vec![task_id], attempts: vec![attempt] };
+            effects.push(Effect::Say { session, message: Say::Cancel(cancel) });
+        }
+    }
+}
+
+/// A task and a token, if both can be read.
+pub(super) fn lease(task: &str, token: &str) -> Option<(Id, Id)> {
+    Some((task.parse().ok()?, token.parse().ok()?))
 }

@@ -2,27 +2,40 @@
 
 use std::time::Duration;
 
-use tidemill_kernel::{Id, Timestamp};
+use tidemill_kernel::backoff::Backoff;
+use tidemill_kernel::{Id, Shard, Timestamp};
 use tidemill_policy::{Failure, Retry, after_failure};
+use tidemill_proto::scheduling::v1 as api;
+use tidemill_proto::scheduling::v1::Outcome;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
-use tidemill_proto::scheduling::v1::{Outcome, Outcomes, Results};
-use tidemill_proto::time::to_micros;
-use tidemill_proto::types::v1::Completion;
+use tidemill_proto::storage::v1 as store;
+use tidemill_proto::time::{from_micros, length, to_micros};
+use tidemill_proto::types::v1::{Completion, RetryPolicy, Task};
 
-use super::{Effect, Engine, SessionId, Settling, Waiting, ids};
+use super::held::lease;
+use super::{Effect, Engine, Fence, SessionId};
 
 /// The most attempts that ended of one request to the store.
-const REQUEST: usize = 1_000;
-/// When a lease is looked at again that the store says has not ended.
-const RECHECK: Duration = Duration::from_secs(1);
+const REQUEST: usize = 2_000;
+/// How many requests of one worker's ends are under way at once.
+const AT_ONCE: u32 = 2;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ending {
     /// With a result.
     Completed(Box<Completion>),
-    /// With an error; the next attempt may start then, or the task is dead.
-    Failed { error: String, retry_at: Option<Timestamp>, only_if_expired: bool },
+    /// Without one; the next attempt may start then, or the task is dead.
+    Failed { error: String, retry_at: Option<Timestamp> },
+}
+
+/// An attempt that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Ended {
+    pub(crate) task: Id,
+    pub(crate) token: Id,
+    pub(crate) attempt: store::Attempt,
+    pub(crate) ending: Ending,
 }
 
 /// Attempts that ended together, to be told to the store in one step.
@@ -30,123 +43,187 @@ pub(crate) enum Ending {
 pub(crate) struct Settlement {
     /// Whose results they are; none for leases that ran out.
     pub(crate) session: Option<SessionId>,
-    /// Task, token, ending.
-    pub(crate) endings: Vec<(Id, Id, Ending)>,
+    pub(crate) fence: Fence,
+    pub(crate) endings: Vec<Ended>,
 }
 
 impl Engine {
     pub(super) fn on_results(
         &mut self,
         session: SessionId,
-        results: Results,
+        results: api::Results,
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let mut endings = Vec::new();
         let mut refused = Vec::new();
         for completion in results.completions {
-            match ids(&completion).filter(|(task, token)| self.begin_ending(*task, *token).is_some()) {
-                Some((task, token)) => endings.push((task, token, Ending::Completed(Box::new(completion)))),
-                None => refused.push(completion.task_id),
+            match self.begin_ending(&completion.task_id, &completion.token) {
+                Some((task, token, attempt)) => {
+                    let ending = Ending::Completed(Box::new(completion));
+                    endings.push(Ended { task, token, attempt, ending });
+                }
+                None => refused.push(self.refusal(completion.task_id)),
             }
         }
         for failure in results.failures {
-            let lease = failure.task_id.parse::<Id>().ok().zip(failure.token.parse::<Id>().ok());
+            let begun = self.begin_ending(&failure.task_id, &failure.token);
+            let Some((task, token, attempt)) = begun else {
+                refused.push(self.refusal(failure.task_id));
+                continue;
+            };
             let not_before = failure.not_before.as_ref().map(|time| Timestamp::from_micros(to_micros(time)));
             let wait = not_before.map(|moment| moment.since(now));
-            match lease.and_then(|(task, token)| Some((task, token, self.begin_ending(task, token)?))) {
-                Some((task, token, attempts)) => {
-                    let retry_at = self.retry_at(attempts, failure.retryable, wait, now);
-                    let ending = Ending::Failed { error: failure.error, retry_at, only_if_expired: false };
-                    endings.push((task, token, ending));
-                }
-                None => refused.push(failure.task_id),
-            }
+            let retryable = failure.retryable && !self.is_final(task, &failure.kind);
+            let retry_at = self.retry_at(task, retryable, wait, now);
+            let ending = Ending::Failed { error: failure.error, retry_at };
+            endings.push(Ended { task, token, attempt, ending });
+        }
+        for snooze in results.snoozes {
+            let Some((task, token, mut attempt)) = self.begin_ending(&snooze.task_id, &snooze.token) else {
+                refused.push(self.refusal(snooze.task_id));
+                continue;
+            };
+            attempt.number = attempt.number.saturating_sub(1);
+            let until = snooze.until.as_ref().map_or(now, |time| Timestamp::from_micros(to_micros(time)));
+            let ending = Ending::Failed { error: snooze.reason, retry_at: Some(until.max(now)) };
+            endings.push(Ended { task, token, attempt, ending });
         }
         match self.sessions.get_mut(&session) {
-            Some(from) => from.ended.append(&mut endings),
-            None => Self::settle(Some(session), endings, effects),
+            Some(from) => from.ended.extend(endings),
+            None => self.settle(Some(session), endings, effects),
         }
         self.settle_next(session, effects);
-        if !refused.is_empty() {
-            let outcomes =
-                refused.into_iter().map(|task_id| Outcome { task_id, ..Outcome::default() }).collect();
-            effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
-        }
+        say_outcomes(Some(session), refused, effects);
     }
 
-    /// Leases that ran out are taken back; the attempt counts as failed.
+    /// The answer to a result of a lease that is not held here.
+    fn refusal(&self, task_id: String) -> Outcome {
+        let here = |id: Id| self.shards.epoch(Shard::of_place(id.place())).is_some();
+        let moved = task_id.parse().is_ok_and(|id| !here(id));
+        Outcome { task_id, accepted: false, moved }
+    }
+
+    /// Leases that ran out are taken back; the attempt counts as failed. A task that was given to several workers which were
+    /// all lost is not given to another.
     pub(super) fn expire(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let over = self.held.values().filter(|held| held.until <= now && held.settling == Settling::No);
-        let over: Vec<_> = over.map(|held| (held.candidate.id, held.token, held.worker.clone())).collect();
+        let over = self.held.values().filter(|held| held.until <= now && !held.ending);
+        let over: Vec<_> =
+            over.map(|held| (held.candidate.id, held.token, held.worker.clone(), held.session)).collect();
         let mut endings = Vec::new();
-        for (task, token, worker) in over {
-            let Some(attempts) = self.begin(Settling::Expiry, task, token) else { continue };
-            let error =
+        for (task, token, worker, session) in over {
+            let Some(attempt) = self.begin(task, token) else { continue };
+            let mut error =
                 format!("the lease ended: worker `{worker}` sent neither a result nor a heartbeat in time");
-            let retry_at = self.retry_at(attempts, true, None, now);
-            endings.push((task, token, Ending::Failed { error, retry_at, only_if_expired: true }));
+            let mut retryable = true;
+            if session.is_none() {
+                let losses = self.losses.entry(task).or_default();
+                *losses += 1;
+                if *losses >= self.config.quarantine_after {
+                    retryable = false;
+                    error = format!(
+                        "in quarantine: {losses} workers were lost while they ran it, `{worker}` the last; find out \
+                         what it does to them before you retry it"
+                    );
+                }
+            }
+            let retry_at = self.retry_at(task, retryable, None, now);
+            endings.push(Ended { task, token, attempt, ending: Ending::Failed { error, retry_at } });
         }
-        Self::settle(None, endings, effects);
+        self.settle(None, endings, effects);
     }
 
-    /// Tells the store what of a worker's attempts has ended, unless it is being told already: what ends meanwhile
-    /// goes together into the next request.
-    fn settle_next(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
-        let Some(from) = self.sessions.get_mut(&session).filter(|from| !from.settling) else { return };
-        if from.ended.is_empty() {
-            return;
+    /// Gives up what was not started by its deadline.
+    pub(super) fn drop_late(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut endings = Vec::new();
+        for late in self.policy.expired(now) {
+            self.bodies.take(late.id);
+            let attempt = store::Attempt {
+                task_id: late.id.to_string(),
+                number: 0,
+                worker: "scheduler".to_owned(),
+                started_at: Some(from_micros(now.as_micros())),
+                recorded: false,
+            };
+            let error =
+                "dropped: it was not started by its deadline; submit it again with a later one".to_owned();
+            let ending = Ending::Failed { error, retry_at: None };
+            endings.push(Ended { task: late.id, token: late.id, attempt, ending });
         }
-        from.settling = true;
-        let rest = from.ended.split_off(from.ended.len().min(REQUEST));
-        let endings = std::mem::replace(&mut from.ended, rest);
-        effects.push(Effect::Settle(Settlement { session: Some(session), endings }));
+        self.settle(None, endings, effects);
+    }
+
+    /// Tells the store what of a worker's attempts has ended, unless enough is being told: what ends meanwhile goes
+    /// together into the next request.
+    fn settle_next(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+        loop {
+            let Some(from) = self.sessions.get_mut(&session) else { return };
+            // A small request waits for the one under way, so that requests grow with the load.
+            let enough = from.settling == 0 || (from.settling < AT_ONCE && from.ended.len() >= REQUEST / 4);
+            if from.ended.is_empty() || !enough {
+                return;
+            }
+            from.settling += 1;
+            let count = from.ended.len().min(REQUEST);
+            let endings = from.ended.drain(..count).collect();
+            self.settle(Some(session), endings, effects);
+        }
     }
 
     /// The store has answered: the next endings may go.
     fn settled(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         if let Some(from) = self.sessions.get_mut(&session) {
-            from.settling = false;
+            from.settling = from.settling.saturating_sub(1);
         }
         self.settle_next(session, effects);
     }
 
-    /// Tells the store of all of them at once.
+    /// Tells the store of all of them at once. Those of shards that are not run here any more are passed over: they are
+    /// the next owner's.
     pub(super) fn settle(
+        &mut self,
         session: Option<SessionId>,
-        mut endings: Vec<(Id, Id, Ending)>,
+        mut endings: Vec<Ended>,
         effects: &mut Vec<Effect>,
     ) {
         while !endings.is_empty() {
             let rest = endings.split_off(endings.len().min(REQUEST));
-            effects.push(Effect::Settle(Settlement { session, endings }));
+            let fence = self.shards.fence(endings.iter().map(|ended| Shard::of_place(ended.task.place())));
+            effects.push(Effect::Settle(Settlement { session, fence, endings }));
             endings = rest;
         }
     }
 
-    /// Marks a held task as ending with a result and returns its attempts; none under another token, or when a result is
-    /// being told already.
-    fn begin_ending(&mut self, task: Id, token: Id) -> Option<(u32, u32)> {
-        self.begin(Settling::End, task, token)
+    /// Marks a held task as ending; none under another token, or when an end is being told already.
+    fn begin_ending(&mut self, task: &str, token: &str) -> Option<(Id, Id, store::Attempt)> {
+        let (task, token) = lease(task, token)?;
+        Some((task, token, self.begin(task, token)?))
     }
 
-    fn begin(&mut self, settling: Settling, task: Id, token: Id) -> Option<(u32, u32)> {
-        let held = self.held.get_mut(&task);
-        let held = held.filter(|held| held.token == token && held.settling != Settling::End)?;
-        held.settling = settling;
-        let count = |number: i32| u32::try_from(number).unwrap_or(0);
-        Some((count(held.attempt), count(held.max_attempts)))
+    fn begin(&mut self, task: Id, token: Id) -> Option<store::Attempt> {
+        let held = self.held.get_mut(&task).filter(|held| held.token == token && !held.ending)?;
+        held.ending = true;
+        Some(held.attempt())
+    }
+
+    /// Whether the task says that no retry mends errors of this kind.
+    fn is_final(&self, task: Id, kind: &str) -> bool {
+        let retry = self.held.get(&task).and_then(|held| held.retry.as_deref());
+        retry.is_some_and(|retry| retry.final_kinds.iter().any(|last| last == kind))
     }
 
     fn retry_at(
         &mut self,
-        (attempt, max_attempts): (u32, u32),
+        task: Id,
         retryable: bool,
         retry_after: Option<Duration>,
         now: Timestamp,
     ) -> Option<Timestamp> {
+        let held = self.held.get(&task)?;
+        let (attempt, max_attempts) = (held.attempt, held.max_attempts);
         let failure = Failure { attempt, max_attempts, retryable, retry_after };
-        match after_failure(&failure, &self.backoff, now, &mut self.rng) {
+        let backoff = held.retry.as_deref().map_or_else(|| self.backoff.clone(), backoff);
+        match after_failure(&failure, &backoff, now, &mut self.rng) {
             Retry::At(moment) => Some(moment),
             Retry::Dead => None,
         }
@@ -156,69 +233,69 @@ impl Engine {
         &mut self,
         settlement: Settlement,
         accepted: &[bool],
+        follow_ups: Vec<Task>,
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let mut outcomes = Vec::new();
-        let mut follow_ups = false;
-        for (index, (task, token, ending)) in settlement.endings.into_iter().enumerate() {
+        let mut outcomes = Vec::with_capacity(settlement.endings.len());
+        for (index, ended) in settlement.endings.into_iter().enumerate() {
             let accepted = accepted.get(index).copied().unwrap_or(false);
-            outcomes.push(Outcome { task_id: task.to_string(), accepted, moved: false });
-            let expired = matches!(ending, Ending::Failed { only_if_expired: true, .. });
-            if expired && !accepted && self.keep(task, token, now) {
-                continue;
+            outcomes.push(Outcome { task_id: ended.attempt.task_id, accepted, moved: false });
+            let Some(held) = self.let_go(ended.task, ended.token) else { continue };
+            let again = accepted && matches!(ended.ending, Ending::Failed { retry_at: Some(_), .. });
+            if again {
+                // It goes on holding its order key.
+                self.policy.postponed(ended.task);
+            } else {
+                self.policy.finished(ended.task);
             }
-            let Some(held) = self.let_go(task, token) else { continue };
-            self.policy.finished(task);
-            if expired {
+            if settlement.session.is_none() {
                 Self::say_cancel(&held, effects);
             }
-            match ending {
-                // Also when it was refused: perhaps the answer to an earlier try was lost. If the task does not wait
-                // in the store, the store will not lease it.
-                Ending::Failed { retry_at: Some(run_at), .. } => {
-                    self.admit(Waiting { candidate: held.candidate, run_at }, now);
+            match ended.ending {
+                Ending::Failed { retry_at: Some(run_at), .. } if accepted => {
+                    self.wait_again(held.candidate, run_at, now);
                 }
-                Ending::Completed(completion) => follow_ups |= accepted && !completion.follow_ups.is_empty(),
-                Ending::Failed { .. } => {}
+                _ => _ = self.losses.remove(&ended.task),
             }
         }
+        say_outcomes(settlement.session, outcomes, effects);
         if let Some(session) = settlement.session {
-            effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
             self.settled(session, effects);
         }
-        if follow_ups {
-            self.read_new(effects, now);
-        }
-    }
-
-    /// Keeps a lease whose end the store does not see yet: a renewal was under way. Its worker's next heartbeat tells
-    /// whether it is lost; without one it is taken back at a later try. False if no worker has it.
-    fn keep(&mut self, task: Id, token: Id, now: Timestamp) -> bool {
-        let Some(held) = self.held.get_mut(&task).filter(|held| held.token == token) else { return false };
-        if held.settling == Settling::End {
-            return true;
-        }
-        held.settling = Settling::No;
-        held.until = held.until.max(now + RECHECK);
-        held.session.is_some_and(|session| self.sessions.contains_key(&session))
+        self.on_appended(follow_ups, now, effects);
     }
 
     /// The store did not take the endings: the leases stand until they run out, and the work is done again then.
     pub(super) fn on_settle_failed(&mut self, settlement: Settlement, effects: &mut Vec<Effect>) {
-        for (task, token, _) in &settlement.endings {
-            if let Some(held) = self.held.get_mut(task).filter(|held| held.token == *token) {
-                held.settling = Settling::No;
+        let mut outcomes = Vec::with_capacity(settlement.endings.len());
+        for ended in &settlement.endings {
+            outcomes.push(self.refusal(ended.attempt.task_id.clone()));
+            if let Some(held) = self.held.get_mut(&ended.task).filter(|held| held.token == ended.token) {
+                held.ending = false;
                 // Nobody renews it any more: its worker has forgotten it.
                 held.session = None;
             }
         }
+        say_outcomes(settlement.session, outcomes, effects);
         if let Some(session) = settlement.session {
-            let refused =
-                |(task, _, _): &(Id, Id, Ending)| Outcome { task_id: task.to_string(), ..Outcome::default() };
-            let outcomes = settlement.endings.iter().map(refused).collect();
-            effects.push(Effect::Say { session, message: Say::Outcomes(Outcomes { outcomes }) });
             self.settled(session, effects);
         }
+    }
+}
+
+fn say_outcomes(session: Option<SessionId>, outcomes: Vec<Outcome>, effects: &mut Vec<Effect>) {
+    if let Some(session) = session.filter(|_| !outcomes.is_empty()) {
+        effects.push(Effect::Say { session, message: Say::Outcomes(api::Outcomes { outcomes }) });
+    }
+}
+
+/// A task's own way of being tried again.
+fn backoff(policy: &RetryPolicy) -> Backoff {
+    let standard = Backoff::default();
+    Backoff {
+        base: policy.initial.as_ref().map_or(standard.base, length),
+        cap: policy.maximum.as_ref().map_or(standard.cap, length),
+        ..standard
     }
 }

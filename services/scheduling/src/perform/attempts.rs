@@ -1,18 +1,19 @@
-//! What attempts ask of the store: begun, kept alive, given back, ended. What the store does not hear is told in the log
+//! What attempts ask of the store: recorded, noted, ended. What the store does not hear is told in the log
 //! and left to the end of the lease, which brings the task back.
 
 use std::time::Duration;
 
 use tidemill_chassis::sleep;
-use tidemill_kernel::{ErrorKind, Id, Timestamp};
+use tidemill_kernel::{ErrorKind, Id, Shard};
 use tidemill_proto::storage::v1 as store;
-use tidemill_proto::time::from_micros;
+use tidemill_proto::types::v1::Task;
 use tonic::Status;
-use tracing::warn;
+use tonic_types::StatusExt;
+use tracing::{debug, warn};
 
 use super::{Performer, call, kind};
 use crate::convert;
-use crate::engine::{Ending, Event, Grant, SessionId, Settlement};
+use crate::engine::{Ended, Ending, Epoch, Event, Settlement};
 
 /// How often the end of an attempt is told to a store that is away, with a second between.
 const SETTLE_TRIES: u32 = 5;
@@ -20,58 +21,45 @@ const SETTLE_TRIES: u32 = 5;
 const NAMED: usize = 10;
 
 impl Performer {
-    pub(super) async fn lease(&self, session: SessionId, grants: Vec<Grant>, until: Timestamp) -> Event {
-        let grant = |grant: &Grant| store::Grant {
-            task_id: grant.candidate.id.to_string(),
-            worker: grant.worker.clone(),
-            token: grant.token.to_string(),
+    pub(super) async fn record(
+        &self,
+        fence: &[Epoch],
+        leases: Vec<store::RecordedLease>,
+        given_back: Vec<Id>,
+    ) -> Vec<Event> {
+        let ids = |lease: &store::RecordedLease| {
+            Some((lease.attempt.as_ref()?.task_id.parse().ok()?, lease.token.parse().ok()?))
         };
-        let request = store::LeaseTasksRequest {
-            grants: grants.iter().map(grant).collect(),
-            expires_at: Some(from_micros(until.as_micros())),
+        let named: Vec<(Id, Id)> = leases.iter().filter_map(ids).collect();
+        let request = store::RecordLeasesRequest {
+            fence: convert::fence(fence),
+            leases,
+            given_back: given_back.iter().map(ToString::to_string).collect(),
         };
-        match call(self.deps.tasks.clone().lease_tasks(request)).await {
-            Ok(answer) => Event::Leased { session, grants, leases: answer.leases, until },
-            Err(fault) => {
-                warn!(fault = fault.message(), "cannot lease");
-                sleep(Duration::from_millis(200)).await;
-                Event::LeaseFailed { session, grants }
-            }
-        }
-    }
-
-    pub(super) async fn renew(&self, leases: Vec<(Id, Id)>, until: Timestamp) -> Option<Event> {
-        let request = store::RenewLeasesRequest {
-            leases: refs(&leases),
-            expires_at: Some(from_micros(until.as_micros())),
-        };
-        match call(self.deps.tasks.clone().renew_leases(request)).await {
+        match call(self.deps.tasks.clone().record_leases(request)).await {
             Ok(answer) => {
-                let lost = answer.lost.iter().filter_map(|task| task.parse().ok()).collect();
-                Some(Event::Renewed { leases, lost, until })
+                let gone = answer.gone.iter().filter_map(|task| task.parse().ok()).collect();
+                vec![Event::Recorded { leases: named, gone }]
             }
             Err(fault) => {
-                let tasks = names(leases.iter().map(|lease| lease.0));
-                warn!(
-                    fault = fault.message(),
-                    tasks, "cannot renew leases: unless the next try is in time, their tasks are run again"
-                );
-                None
+                debug!(fault = fault.message(), "cannot record leases: they are told again");
+                let failed = Event::RecordFailed { leases: named, given_back };
+                fenced(&fault).into_iter().chain([failed]).collect()
             }
         }
     }
 
-    pub(super) async fn release(&self, leases: Vec<(Id, Id)>) -> Event {
-        let request = store::ReleaseLeasesRequest { leases: refs(&leases) };
-        match call(self.deps.tasks.clone().release_leases(request)).await {
-            Ok(_) => Event::Released(leases),
+    pub(super) async fn save_progress(
+        &self,
+        fence: &[Epoch],
+        progress: Vec<store::TaskProgress>,
+    ) -> Vec<Event> {
+        let request = store::SaveProgressRequest { fence: convert::fence(fence), progress };
+        match call(self.deps.tasks.clone().save_progress(request)).await {
+            Ok(_) => Vec::new(),
             Err(fault) => {
-                let tasks = names(leases.iter().map(|lease| lease.0));
-                warn!(
-                    fault = fault.message(),
-                    tasks, "cannot give leases back: their tasks are run again when the leases are over"
-                );
-                Event::ReleaseFailed(leases)
+                warn!(fault = fault.message(), "cannot note how far tasks are; the next word of them counts");
+                fenced(&fault).into_iter().collect()
             }
         }
     }
@@ -79,41 +67,48 @@ impl Performer {
     /// Tells the store of endings until it has heard. One that it refuses must not hold up the others: they are told
     /// one by one then, and the refusal becomes the task's last error.
     pub(super) async fn settle(&self, settlement: Settlement) -> Vec<Event> {
+        if settlement.fence.is_empty() {
+            return vec![Event::SettleFailed(settlement)];
+        }
         match self.try_settle(&settlement).await {
-            Ok(accepted) => vec![Event::Settled { settlement, accepted }],
+            Ok(settled) => vec![done(settlement, settled)],
+            Err(fault) if fenced(&fault).is_some() => {
+                fenced(&fault).into_iter().chain([Event::SettleFailed(settlement)]).collect()
+            }
             Err(fault) if is_refusal(&fault) => self.settle_each(settlement).await,
             Err(fault) => vec![unheard(settlement, &fault)],
         }
     }
 
     async fn settle_each(&self, settlement: Settlement) -> Vec<Event> {
-        let session = settlement.session;
-        let mut events = Vec::with_capacity(settlement.endings.len());
-        for ending in settlement.endings {
-            let one = Settlement { session, endings: vec![ending] };
+        let Settlement { session, fence, endings } = settlement;
+        let mut events = Vec::with_capacity(endings.len());
+        for ended in endings {
+            let one = Settlement { session, fence: fence.clone(), endings: vec![ended] };
             events.push(match self.settle_one(&one).await {
-                Ok(accepted) => Event::Settled { settlement: one, accepted: vec![accepted] },
+                Ok(settled) => done(one, settled),
                 Err(fault) => unheard(one, &fault),
             });
         }
         events
     }
 
-    /// Whether the one ending counts. A result that the store refuses fails its task for good.
-    async fn settle_one(&self, one: &Settlement) -> Result<bool, Status> {
+    /// Ends one attempt. A result that the store refuses fails its task for good.
+    async fn settle_one(&self, one: &Settlement) -> Result<(Vec<bool>, Vec<Task>), Status> {
         let fault = match self.try_settle(one).await {
             Err(fault) if is_refusal(&fault) => fault,
-            other => return Ok(other? == [true]),
+            other => return other,
         };
         let error = format!("the worker's result was refused: {}", fault.message());
-        let dead = |(task, token, _): &(Id, Id, Ending)| {
-            (*task, *token, Ending::Failed { error: error.clone(), retry_at: None, only_if_expired: false })
+        let dead = |ended: &Ended| Ended {
+            ending: Ending::Failed { error: error.clone(), retry_at: None },
+            ..ended.clone()
         };
-        let dead = Settlement { session: one.session, endings: one.endings.iter().map(dead).collect() };
-        self.try_settle(&dead).await.map(|_| false)
+        let dead = Settlement { endings: one.endings.iter().map(dead).collect(), ..one.clone() };
+        self.try_settle(&dead).await.map(|_| (vec![false], Vec::new()))
     }
 
-    async fn try_settle(&self, settlement: &Settlement) -> Result<Vec<bool>, Status> {
+    async fn try_settle(&self, settlement: &Settlement) -> Result<(Vec<bool>, Vec<Task>), Status> {
         let (request, places) = convert::settlement(settlement);
         let mut tries = 0;
         loop {
@@ -121,13 +116,24 @@ impl Performer {
             match call(self.deps.tasks.clone().settle_tasks(request.clone())).await {
                 Ok(answer) => {
                     let accepted = |place: &usize| answer.accepted.get(*place) == Some(&true);
-                    return Ok(places.iter().map(accepted).collect());
+                    return Ok((places.iter().map(accepted).collect(), answer.follow_ups));
                 }
                 Err(fault) if is_refusal(&fault) || tries == SETTLE_TRIES => return Err(fault),
                 Err(_) => sleep(Duration::from_secs(1)).await,
             }
         }
     }
+}
+
+fn done(settlement: Settlement, (accepted, follow_ups): (Vec<bool>, Vec<Task>)) -> Event {
+    Event::Settled { settlement, accepted, follow_ups }
+}
+
+/// The shard that another scheduler runs by now, if that is why the store refused.
+fn fenced(fault: &Status) -> Option<Event> {
+    let details = fault.get_error_details();
+    let shard = details.error_info()?.metadata.get("shard")?.parse().ok()?;
+    Some(Event::Fenced(Shard::new(shard)?))
 }
 
 /// Whether the store will say the same again: what was sent is at fault, not the store.
@@ -137,7 +143,7 @@ fn is_refusal(fault: &Status) -> bool {
 }
 
 fn unheard(settlement: Settlement, fault: &Status) -> Event {
-    let tasks = names(settlement.endings.iter().map(|ending| ending.0));
+    let tasks = names(settlement.endings.iter().map(|ended| ended.task));
     warn!(fault = fault.message(), tasks, "cannot store how attempts ended: their tasks are run again");
     Event::SettleFailed(settlement)
 }
@@ -149,12 +155,6 @@ fn names(mut tasks: impl ExactSizeIterator<Item = Id>) -> String {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
     }
-}
-
-fn refs(leases: &[(Id, Id)]) -> Vec<store::LeaseRef> {
-    let lease =
-        |(task, token): &(Id, Id)| store::LeaseRef { task_id: task.to_string(), token: token.to_string() };
-    leases.iter().map(lease).collect()
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub struct PostgresConfig {
     pub lock_timeout_ms: u64,
     /// How many times a step is tried that lost against another or lost its connection; 1 or more.
     pub tries: u32,
-    /// How many transactions of one kind of step (append, lease, settle) run at once. Each takes in what waits.
+    /// How many transactions of one kind of step (append, settle) run at once. Each takes in what waits.
     pub lanes: u32,
     /// How many prepared statements a connection keeps.
     pub statement_cache: usize,
@@ -84,12 +84,14 @@ impl PostgresConfig {
     ///
     /// Every statement finds its rows by a key or walks an index in the order that it shows. Without statistics, as in
     /// a queue that was just filled, the planner would rather read a whole table than look 500 rows up.
-    pub(crate) fn session_settings(&self) -> [(&'static str, String); 5] {
+    pub(crate) fn session_settings(&self) -> [(&'static str, String); 6] {
         [
             ("statement_timeout", self.statement_timeout_ms.to_string()),
             ("lock_timeout", self.lock_timeout_ms.to_string()),
             ("enable_seqscan", "off".to_owned()),
             ("random_page_cost", "1.1".to_owned()),
+            // A statement is planned once, not each time for the numbers of rows that come: that takes longer than it runs.
+            ("plan_cache_mode", "force_generic_plan".to_owned()),
             // Compiling a statement takes longer than any of these runs.
             ("jit", "off".to_owned()),
         ]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -50,6 +50,13 @@ impl Settings {
     }
 }
 
+/// Tenants that were seen.
+#[derive(Default)]
+struct Tenants {
+    by_name: HashMap<TenantName, i64>,
+    by_id: HashMap<i64, TenantName>,
+}
+
 /// The connections.
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
@@ -63,7 +70,7 @@ pub(crate) struct Database {
     /// Spreads the tries of instances that lost together.
     pub(crate) jitter: Mutex<StdRng>,
     /// Numbers of tenants, which never change.
-    tenants: Mutex<HashMap<TenantName, i64>>,
+    tenants: Mutex<Tenants>,
     pub(crate) commits: AtomicU64,
     /// How many changes of counts were added since they were folded.
     pub(crate) unfolded: AtomicU64,
@@ -93,16 +100,36 @@ impl Database {
 
     /// The number of a tenant that was seen before.
     pub(crate) fn known_tenant(&self, name: &TenantName) -> Option<i64> {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+        self.seen().by_name.get(name).copied()
+    }
+
+    /// The names of those that were seen before, and the numbers of the others.
+    pub(crate) fn known_names(&self, ids: &[i64]) -> (HashMap<i64, TenantName>, Vec<i64>) {
+        let seen = self.seen();
+        let (mut names, mut missing) = (HashMap::new(), Vec::new());
+        for id in ids {
+            match seen.by_id.get(id) {
+                Some(name) if !names.contains_key(id) => drop(names.insert(*id, name.clone())),
+                Some(_) => {}
+                None => missing.push(*id),
+            }
+        }
+        (names, missing)
     }
 
     pub(crate) fn learn_tenant(&self, name: &TenantName, id: i64) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), id);
+        let mut seen = self.seen();
+        seen.by_name.insert(name.clone(), id);
+        seen.by_id.insert(id, name.clone());
     }
 
     /// A connection was lost: behind the next one may be another database, restored from a backup.
     pub(crate) fn forget_tenants(&self) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.seen() = Tenants::default();
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Tenants> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn commits(&self) -> u64 {

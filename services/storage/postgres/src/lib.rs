@@ -3,9 +3,12 @@
 //! Invariants:
 //! - A step is one transaction, and nobody is answered before its commit. Steps of one kind that wait together share a
 //!   transaction (`writer`). A transaction that lost against another (deadlock, lock timeout) is run again.
-//! - Places in the log are read only up to where no earlier one can appear any more (`task_log_settled` in the migrations):
-//!   who follows the log misses nothing, and no commit waits for another.
-//! - Rows are locked in one order (see `0003_tasks.sql`), batches in the order of their keys.
+//! - Places of a shard's log are given under its lock, which lasts until they are committed (`take_places` in the
+//!   migrations): who follows the log misses nothing. Shards wait for nothing of each other.
+//! - What a shard's owner decides is written while nobody can take the shard from it (`task::fence`).
+//! - A queue's rows come and go and are hardly ever updated; what is read of it is read from a place on. So rows that are
+//!   dead and cannot be removed, while somebody holds a transaction open, are in nobody's way.
+//! - Rows are locked in one order (see `0004_queue.sql`), batches in the order of their keys.
 //! - Rows travel as arrays: a batch is a handful of statements, never one for each row. Statements are literals,
 //!   prepared once for each connection, or not at all behind a pooler that shares connections.
 //! - Nothing depends on a session: no session lock, no setting, no temporary table outlives a transaction.
@@ -31,6 +34,7 @@ mod page;
 mod position;
 mod reader;
 mod replica;
+mod setting;
 mod task;
 mod tenant;
 mod writer;
@@ -59,7 +63,6 @@ pub struct PostgresStore {
 
 struct AllLanes {
     appends: Lanes<task::AppendTasks>,
-    leases: Lanes<task::LeaseTasks>,
     settles: Lanes<task::SettleTasks>,
 }
 
@@ -71,19 +74,16 @@ impl PostgresStore {
     pub async fn connect(config: PostgresConfig) -> Result<Self, Error> {
         let database = Arc::new(connect::connect(&config).await?);
         let lanes = config.lanes.max(1);
-        let lanes = AllLanes {
-            appends: Lanes::start(&database, lanes),
-            leases: Lanes::start(&database, lanes),
-            settles: Lanes::start(&database, lanes),
-        };
+        let lanes =
+            AllLanes { appends: Lanes::start(&database, lanes), settles: Lanes::start(&database, lanes) };
         Ok(Self { database, lanes: Arc::new(lanes), freshness: Freshness::Latest })
     }
 
     /// Finishes the writes that wait and closes every connection. Calls that come later are answered
     /// [`tidemill_store::Error::Unavailable`].
     pub async fn close(&self) {
-        let AllLanes { appends, leases, settles } = &*self.lanes;
-        futures::join!(appends.close(), leases.close(), settles.close());
+        let AllLanes { appends, settles } = &*self.lanes;
+        futures::join!(appends.close(), settles.close());
         self.database.close().await;
     }
 

@@ -1,20 +1,27 @@
 //! The rows of a page as they are read: one more than it shows, and no more than fit, however large they are.
 
 use tidemill_kernel::Page;
-use tidemill_store::page::{self, PAGE_BYTES};
+use tidemill_store::page::{self, LOAD_BYTES, PAGE_BYTES};
 
 /// The rows of a page.
 pub(crate) struct PageRows<T> {
     rows: Vec<T>,
     bytes: usize,
     size: u32,
+    /// About how many bytes are too many.
+    most: usize,
     measure: fn(&T) -> usize,
 }
 
 impl<T> PageRows<T> {
     /// None yet, of a page of this size; `measure` tells the bytes of a row.
     pub(crate) fn new(size: u32, measure: fn(&T) -> usize) -> Self {
-        Self { rows: Vec::new(), bytes: 0, size, measure }
+        Self { rows: Vec::new(), bytes: 0, size, most: PAGE_BYTES, measure }
+    }
+
+    /// None yet, of a load whose statement tells how many rows it may have.
+    pub(crate) fn load(measure: fn(&T) -> usize) -> Self {
+        Self { rows: Vec::new(), bytes: 0, size: u32::MAX, most: LOAD_BYTES, measure }
     }
 
     /// How many are to be read yet.
@@ -29,7 +36,7 @@ impl<T> PageRows<T> {
     /// Whether no more is shown with so many more rows of so many bytes.
     pub(crate) fn is_full(&self, more: usize, bytes: usize) -> bool {
         let rows = self.rows.len() + more;
-        rows > self.size as usize || (rows > 1 && self.bytes + bytes > PAGE_BYTES)
+        rows > self.size as usize || (rows > 1 && self.bytes + bytes > self.most)
     }
 
     pub(crate) fn bytes_of(&self, row: &T) -> usize {
@@ -40,6 +47,11 @@ impl<T> PageRows<T> {
     pub(crate) fn take(&mut self, rows: Vec<T>) {
         self.bytes += rows.iter().map(self.measure).sum::<usize>();
         self.rows.extend(rows);
+    }
+
+    /// The rows of a load.
+    pub(crate) fn loaded(self) -> Vec<T> {
+        page::load(self.rows.into_iter(), self.size, self.measure)
     }
 
     /// The page; `token` makes the token from the last row that is shown.

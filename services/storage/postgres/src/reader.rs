@@ -94,6 +94,17 @@ impl Source {
         Ok(self.rows(statement).await?.into_iter().next())
     }
 
+    /// The first rows of a statement: those that fit into a load, one at least if there is one.
+    pub(crate) async fn load<'a, T: Row>(
+        &self,
+        statement: impl Fn() -> Rows<'a, T>,
+        bytes: fn(&T) -> usize,
+    ) -> Result<Vec<T>> {
+        let mut page = PageRows::load(bytes);
+        self.fill(&mut page, |_| statement()).await?;
+        Ok(page.loaded())
+    }
+
     /// Reads rows of this statement into a page: no more than it misses.
     pub(crate) async fn fill<'a, T: Row>(
         &self,

@@ -2,26 +2,34 @@
 
 mod append;
 mod cancel;
-mod held;
-mod lease;
+mod columns;
+mod fence;
+mod insert;
+mod keys;
+mod list;
 mod read;
+mod record;
 mod revive;
 mod row;
 mod settle;
+mod shards;
+mod sweep;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName, Timestamp};
+use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Completion, Failure, Grant, LeaseRef, NewTask, Queues, Running, Settled, Task, TaskCount,
-    TaskState, TaskStore, Waiting,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
+    TaskCount, TaskState, TaskStore, TenantTasks,
 };
 
 use crate::PostgresStore;
 
-pub(crate) use append::{AppendTasks, NewRow, insert};
+pub(crate) use append::AppendTasks;
 pub(crate) use cancel::cancel_of_query;
-pub(crate) use lease::LeaseTasks;
+pub(crate) use insert::{NewRow, insert};
 pub(crate) use row::{id, priority, uuid};
 pub(crate) use settle::SettleTasks;
 
@@ -29,44 +37,44 @@ pub(crate) use settle::SettleTasks;
 impl TaskStore for PostgresStore {
     async fn append_tasks(
         &self,
-        tenant: &TenantName,
-        tasks: Vec<NewTask>,
+        batches: Vec<TenantTasks>,
         now: Timestamp,
-    ) -> Result<Vec<AppendedTask>> {
-        self.lanes.appends.call(AppendTasks::new(tenant.clone(), tasks, now)).await
+    ) -> Result<Vec<Vec<AppendedTask>>> {
+        self.lanes.appends.call(AppendTasks::new(batches, now)).await
     }
 
-    async fn lease_tasks(
+    async fn claim_shards(&self, claim: Claim, now: Timestamp) -> Result<Board> {
+        self.database.write(shards::ClaimShards::new(claim, now)).await
+    }
+
+    async fn record_leases(
         &self,
-        grants: Vec<Grant>,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<(Task, Id)>> {
-        self.lanes.leases.call(LeaseTasks { grants, expires_at, now }).await
+        fence: Fence,
+        leases: Vec<RecordedLease>,
+        given_back: Vec<Id>,
+    ) -> Result<Vec<Id>> {
+        self.database.write(record::RecordLeases::new(fence, leases, given_back)).await
+    }
+
+    async fn save_progress(&self, fence: Fence, progress: Vec<Progress>) -> Result<()> {
+        self.database.write(record::SaveProgress::new(fence, progress)).await
     }
 
     async fn settle_tasks(
         &self,
+        fence: Fence,
         completions: Vec<Completion>,
         failures: Vec<Failure>,
         now: Timestamp,
     ) -> Result<Settled> {
-        self.lanes.settles.call(SettleTasks::new(completions, failures, now)).await
-    }
-
-    async fn renew_leases(&self, leases: Vec<LeaseRef>, expires_at: Timestamp) -> Result<Vec<Id>> {
-        self.database.write(held::RenewLeases { leases, expires_at }).await
-    }
-
-    async fn release_leases(&self, leases: Vec<LeaseRef>, _now: Timestamp) -> Result<Vec<Waiting>> {
-        self.database.write(held::ReleaseLeases { leases }).await
+        self.lanes.settles.call(SettleTasks::new(fence, completions, failures, now)).await
     }
 
     async fn cancel_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         self.database.write(cancel::CancelTask { tenant: tenant.clone(), id, now }).await
     }
 
-    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<(Task, Waiting)> {
+    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         self.database.write(revive::ReviveTask { tenant: tenant.clone(), id, now }).await
     }
 
@@ -81,11 +89,11 @@ impl TaskStore for PostgresStore {
         kind: Option<&str>,
         page: PageRequest,
     ) -> Result<Page<Task>> {
-        self.read(async |source| read::page(&source, tenant, state, kind, page.clone()).await).await
+        self.read(async |source| list::page(&source, tenant, state, kind, page.clone()).await).await
     }
 
-    async fn queues(&self) -> Result<Queues> {
-        read::queues(&self.database.primary).await
+    async fn queues(&self, shard: Shard) -> Result<Queues> {
+        read::queues(&self.database.primary, shard).await
     }
 
     async fn load_waiting(
@@ -95,19 +103,27 @@ impl TaskStore for PostgresStore {
         kind: &str,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Waiting>> {
+    ) -> Result<Vec<Task>> {
         read::waiting(&self.database.primary, tenant, priority, kind, after, limit).await
     }
 
-    async fn load_new(&self, after: i64, limit: u32) -> Result<Vec<Waiting>> {
-        read::new(&self.database.primary, after, limit).await
+    async fn load_new(&self, shard: Shard, after: i64, limit: u32) -> Result<Vec<Task>> {
+        read::new(&self.database, shard, after, limit).await
     }
 
-    async fn load_running(&self, after: i64, limit: u32) -> Result<Vec<Running>> {
-        read::running(&self.database.primary, after, limit).await
+    async fn load_tasks(&self, tasks: Vec<Id>) -> Result<Vec<Task>> {
+        read::some(&self.database, &tasks).await
+    }
+
+    async fn load_running(&self, shard: Shard, after: i64, limit: u32) -> Result<Vec<(Task, Id)>> {
+        read::running(&self.database, shard, after, limit).await
     }
 
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
         self.read(async |source| read::counts(&source, tenant).await).await
+    }
+
+    async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64> {
+        sweep::sweep(&self.database, keep, limit, now).await
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::{query, query_as};
-use tidemill_kernel::{Page, PageRequest, TenantName, Tier, Timestamp};
+use tidemill_kernel::{Page, PageRequest, Shard, TenantName, Tier, Timestamp};
 use tidemill_store::tenant::{Key, Tenant, TenantStore};
 use tidemill_store::{Error, Result, token};
 
@@ -95,11 +95,12 @@ impl Write for CreateTenant {
         let mut new = Vec::with_capacity(calls.len());
         for Self { tenant, key } in calls {
             let insert = query_as::<_, (i64,)>(
-                "INSERT INTO tenants (name, tier, created_at) VALUES ($1, $2, $3)
+                "INSERT INTO tenants (name, tier, created_at, shard) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (name) DO NOTHING RETURNING id",
             );
             let insert = insert.bind(tenant.name.as_str()).bind(tenant.tier.number());
-            let made = step.row(insert.bind(tenant.created_at.as_micros())).await?;
+            let shard = i32::from(Shard::of_tenant(&tenant.name).number());
+            let made = step.row(insert.bind(tenant.created_at.as_micros()).bind(shard)).await?;
             match (made, key) {
                 (Some((id,)), Some(key)) if key.tenant == tenant.name => add_key(key, id, step).await?,
                 (Some(_), Some(key)) => {

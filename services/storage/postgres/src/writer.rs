@@ -16,7 +16,7 @@ use tidemill_kernel::backoff::{Backoff, Jitter};
 use tidemill_store::{Error, Result};
 
 pub(crate) use lanes::Lanes;
-pub(crate) use step::Step;
+pub(crate) use step::{Statement, Step};
 
 use crate::database::Database;
 use crate::error::{is_contended, is_lost};
@@ -40,6 +40,12 @@ pub(crate) trait Write: Sized + Send + Sync + 'static {
     /// Runs the calls: an output for each, in order, or an error of one of them. More than one come only if the step
     /// has [`Lanes`]; running them together must do what running them in turn does. It may be run again.
     async fn run(calls: &[Self], step: &mut Step<'_>) -> Outcome<Vec<Self::Output>>;
+
+    /// The same by one statement that commits by itself: one round trip instead of three. None, and nothing done, if it
+    /// takes more than that. It adds no changes to the step.
+    async fn run_at_once(_calls: &[Self], _step: &mut Step<'_>) -> Option<Outcome<Vec<Self::Output>>> {
+        None
+    }
 }
 
 /// What a step gives.
@@ -54,6 +60,16 @@ pub(crate) enum Stop {
     Failed(sqlx::Error),
     /// The connection was lost while it was committed.
     Unknown(sqlx::Error),
+}
+
+impl Stop {
+    /// The same of a statement that commits: when the connection was lost, it may have been committed.
+    fn at_commit(self) -> Self {
+        match self {
+            Self::Failed(error) if is_lost(&error) => Self::Unknown(error),
+            stop => stop,
+        }
+    }
 }
 
 impl From<Error> for Stop {
@@ -106,6 +122,14 @@ impl Database {
 
     async fn attempt<W: Write>(self: &Arc<Self>, calls: &[W]) -> Outcome<Vec<W::Output>> {
         let mut connection = self.acquire().await?;
+        // A pooler that shares connections could give each message of a statement another one.
+        if self.settings.persistent {
+            let mut step = Step::new(&mut connection, self);
+            if let Some(outcome) = W::run_at_once(calls, &mut step).await {
+                let changes = step.counted;
+                return outcome.inspect(|_| self.committed(changes)).map_err(Stop::at_commit);
+            }
+        }
         let mut transaction = connection.begin_with(self.settings.begin_write()).await?;
         let mut step = Step::new(&mut transaction, self);
         let done = match W::run(calls, &mut step).await {
@@ -114,10 +138,7 @@ impl Database {
         };
         match done {
             Ok((outputs, changes)) => {
-                transaction.commit().await.map_err(|error| match is_lost(&error) {
-                    true => Stop::Unknown(error),
-                    false => Stop::Failed(error),
-                })?;
+                transaction.commit().await.map_err(|error| Stop::Failed(error).at_commit())?;
                 self.committed(changes);
                 Ok(outputs)
             }

@@ -9,6 +9,7 @@ use tidemill_kernel::ErrorKind;
 use tidemill_postgres::{PostgresConfig, PostgresStore};
 use tidemill_store::conformance;
 use tidemill_store::conformance::fixture::{Shared, append, at, create, name, page, task};
+use tidemill_store::task::TenantTasks;
 use tidemill_store::{Error, TenantStore};
 use tidemill_tests::harness::postgres::Server;
 
@@ -182,8 +183,11 @@ async fn a_lock_that_is_not_had_in_time_is_tried_again_and_then_said() {
         let store: Shared = Arc::new(PostgresStore::connect(impatient).await.unwrap());
         let acme = create(&store, "acme").await;
         let locker =
-            server.psql_until(&database, "BEGIN; LOCK TABLE tasks; SELECT 'locked'", "locked").unwrap();
-        let refused = store.append_tasks(&acme, vec![task(1)], at(2)).await.unwrap_err();
+            server.psql_until(&database, "BEGIN; LOCK TABLE queue; SELECT 'locked'", "locked").unwrap();
+        let refused = store
+            .append_tasks(vec![TenantTasks { tenant: acme.clone(), tasks: vec![task(1)] }], at(2))
+            .await
+            .unwrap_err();
         assert!(
             matches!(refused, Error::Unavailable(_)) && refused.to_string().contains("lock timeout"),
             "{refused}"

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
+use tidemill_kernel::{Id, Shard, TenantName};
 use tidemill_postgres::{PostgresConfig, PostgresStore};
 use tidemill_store::conformance::fixture::{
-    Shared, append, at, completion, create, grant, keyed, lease, match_task, matched, name, page, query, task,
+    Shared, append, append_at, append_one, at, completion, create, keyed, lease, match_task, matched, name,
+    page, query, running, task, unfinished,
 };
-use tidemill_store::task::TaskState;
+use tidemill_store::task::{Fence, NewTask, TaskState, TenantTasks};
 use tidemill_store::{Error, TenantStore};
 use tidemill_tests::harness::postgres::Server;
 
@@ -55,14 +57,15 @@ async fn who_follows_the_log_misses_no_task_whatever_the_order_of_the_commits() 
     let follower = tokio::spawn({
         let (store, done) = (Arc::clone(&one), Arc::clone(&done));
         async move {
-            let (mut seen, mut through) = (HashSet::new(), 0);
+            let shard = Shard::of_tenant(&name("acme"));
+            let (mut seen, mut through) = (Vec::new(), shard.place(0));
             loop {
                 // Asked before the read: what was stored by then must be in it.
                 let last = done.load(Ordering::SeqCst);
-                let new = store.load_new(through, 40).await.unwrap();
-                through = new.last().map_or(through, |row| row.sequence);
+                let new = store.load_new(shard, through, 40).await.unwrap();
+                through = new.last().map_or(through, |task| task.id.place());
                 let is_empty = new.is_empty();
-                seen.extend(new.into_iter().map(|row| row.id));
+                seen.extend(new.into_iter().map(|task| task.id));
                 if last && is_empty {
                     return seen;
                 }
@@ -72,54 +75,59 @@ async fn who_follows_the_log_misses_no_task_whatever_the_order_of_the_commits() 
     let writers = (0..WRITERS).map(|writer| {
         let (store, acme) = (Arc::clone(if writer % 2 == 0 { &one } else { &other }), acme.clone());
         tokio::spawn(async move {
+            let mut stored = Vec::new();
             for number in 0..EACH {
-                let first = (writer * EACH + number) * 3;
-                append(&store, &acme, (first..first + 1 + number % 3).map(task).collect()).await;
+                // Some with keys: they take another way.
+                let tasks = (0..1 + number % 3).map(|row| match (writer + number) % 4 {
+                    0 => keyed(number, &format!("{writer}/{number}/{row}")),
+                    _ => task(number),
+                });
+                stored.extend(append(&store, &acme, tasks.collect()).await);
             }
+            stored
         })
     });
-    join_all(writers).await.into_iter().for_each(Result::unwrap);
+    let mut stored: Vec<Id> = join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
     done.store(true, Ordering::SeqCst);
     let seen = follower.await.unwrap();
-    let stored: HashSet<_> = (0..WRITERS * EACH)
-        .flat_map(|number| (number * 3..number * 3 + 1 + (number % EACH) % 3).map(|task_of| task(task_of).id))
-        .collect();
-    assert_eq!(seen.len(), stored.len());
+    stored.sort_by_key(Id::place);
     assert_eq!(seen, stored);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_instances_lease_and_settle_each_task_once() {
-    const TASKS: u128 = 200;
+async fn two_instances_record_and_settle_each_task_once() {
+    const TASKS: usize = 200;
     let Some((one, other, _server)) = two().await else { return };
     let acme = create(&one, "acme").await;
-    append(&one, &acme, (0..TASKS).map(task).collect()).await;
+    let tasks = append(&one, &acme, (0..TASKS as u128).map(task).collect()).await;
     // Both want all, each in another order.
     let workers = [(one.clone(), 0_u128), (other.clone(), 1)].map(|(store, token)| {
+        let mut tasks = tasks.clone();
         tokio::spawn(async move {
+            if token == 1 {
+                tasks.reverse();
+            }
             let mut mine = 0;
-            for piece in 0..TASKS / 10 {
-                let first = if token == 0 { piece * 10 } else { TASKS - (piece + 1) * 10 };
-                let mut grants: Vec<_> =
-                    (first..first + 10).map(|number| grant(task(number).id, token)).collect();
-                if token == 1 {
-                    grants.reverse();
+            for piece in tasks.chunks(10) {
+                let leases: Vec<_> = piece.iter().map(|id| lease(*id, token)).collect();
+                let done = leases.iter().map(|lease| completion(lease.attempt.clone())).collect();
+                if piece[0].place() % 20 < 10 {
+                    store.record_leases(Fence::default(), leases, vec![]).await.unwrap();
                 }
-                let leased = store.lease_tasks(grants, at(14), at(4)).await.unwrap();
-                let done = leased.iter().map(|(task, _)| completion(lease(task.new.id, token))).collect();
-                let settled = store.settle_tasks(done, vec![], at(6)).await.unwrap();
+                let settled = store.settle_tasks(Fence::default(), done, vec![], at(6)).await.unwrap();
                 mine += settled.accepted.iter().filter(|accepted| **accepted).count();
             }
             mine
         })
     });
     let counts: usize = join_all(workers).await.into_iter().map(Result::unwrap).sum();
-    assert_eq!(counts as u128, TASKS);
+    assert_eq!(counts, TASKS);
     let counts = other.count_tasks(&acme).await.unwrap();
     assert_eq!(
         counts.iter().map(|row| (row.state, row.count)).collect::<Vec<_>>(),
         [(TaskState::Succeeded, 200)]
     );
+    assert!(running(&one, &acme).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,8 +142,8 @@ async fn batches_with_the_same_keys_in_another_order_wait_for_each_other_and_bot
             .map(|number| keyed(round * 100 + 50 + number, &format!("{round}/{number}")))
             .collect();
         let (forth, back) =
-            futures::join!(one.append_tasks(&acme, forth, at(2)), other.append_tasks(&acme, back, at(2)));
-        let new = forth.unwrap().into_iter().chain(back.unwrap()).filter(|row| !row.duplicate).count();
+            futures::join!(append_at(&one, &acme, forth, at(2)), append_at(&other, &acme, back, at(2)));
+        let new = forth.into_iter().chain(back).filter(|row| !row.duplicate).count();
         assert_eq!(new, 30, "each key was taken once");
     }
 }
@@ -156,7 +164,7 @@ async fn a_match_of_a_stored_document_is_made_once_by_two_that_meet() {
         };
         let (left, right) = futures::join!(step(&one), step(&other));
         assert_eq!(left.unwrap()[0].new_matches + right.unwrap()[0].new_matches, 1);
-        assert!(one.task(&acme, match_task(round, round)).await.unwrap().is_some());
+        assert!(match_task(&one, &acme, round, round).await.is_some());
     }
     assert_eq!(one.counts(&acme).await.unwrap().matches, 15);
 }
@@ -177,12 +185,12 @@ async fn a_query_removed_under_load_leaves_neither_matches_nor_waiting_tasks() {
                     Err(Error::StaleQueries { .. }) => return,
                     outcome => outcome.unwrap(),
                 };
-                // Leased and settled while the query may be going.
-                let id = match_task(number, 1);
-                let leased = store.lease_tasks(vec![grant(id, 1)], at(14), at(6)).await.unwrap();
-                if !leased.is_empty() {
-                    store.settle_tasks(vec![completion(lease(id, 1))], vec![], at(7)).await.unwrap();
-                }
+                // Recorded and settled while the query may be going.
+                let Some(task) = match_task(&store, &acme, number, 1).await else { return };
+                let lease = lease(task.id, 1);
+                let done = vec![completion(lease.attempt.clone())];
+                store.record_leases(Fence::default(), vec![lease], vec![]).await.unwrap();
+                store.settle_tasks(Fence::default(), done, vec![], at(7)).await.unwrap();
             })
         });
         let writers: Vec<_> = writers.collect();
@@ -192,8 +200,8 @@ async fn a_query_removed_under_load_leaves_neither_matches_nor_waiting_tasks() {
     let counts = one.counts(&acme).await.unwrap();
     assert_eq!((counts.queries, counts.matches), (0, 0));
     assert!(one.page_results(&acme, None, page(10)).await.unwrap().items.is_empty());
-    assert!(one.load_new(0, 100).await.unwrap().is_empty(), "a task waits for a match that is gone");
-    assert!(one.load_running(0, 100).await.unwrap().is_empty());
+    assert!(unfinished(&one, &acme).await.is_empty(), "a task waits for a match that is gone");
+    assert!(running(&one, &acme).await.is_empty());
     let tasks: i64 = one.count_tasks(&acme).await.unwrap().iter().map(|row| row.count).sum();
     assert_eq!(tasks, i64::try_from(all_tasks(&one).await).unwrap(), "the counts follow");
 }
@@ -201,6 +209,10 @@ async fn a_query_removed_under_load_leaves_neither_matches_nor_waiting_tasks() {
 /// How many tasks can be listed.
 async fn all_tasks(store: &Shared) -> usize {
     store.page_tasks(&name("acme"), None, None, page(1_000)).await.unwrap().items.len()
+}
+
+fn batch(tenant: &TenantName, task: NewTask) -> Vec<TenantTasks> {
+    vec![TenantTasks { tenant: tenant.clone(), tasks: vec![task] }]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,19 +226,19 @@ async fn callers_that_meet_share_commits() {
         let (store, acme) = (Arc::clone(&shared), acme.clone());
         tokio::spawn(async move { append(&store, &acme, vec![task(number)]).await })
     });
-    join_all(callers.collect::<Vec<_>>()).await.into_iter().for_each(Result::unwrap);
+    join_all(callers.collect::<Vec<_>>()).await.into_iter().for_each(|stored| drop(stored.unwrap()));
     let commits = store.commits() - before;
     assert!((1..200).contains(&commits), "{commits} commits for 200 callers");
     // One that is refused fails alone.
     let stranger = name("nobody");
     let (refused, stored) = futures::join!(
-        shared.append_tasks(&stranger, vec![task(900)], at(2)),
-        shared.append_tasks(&acme, vec![task(901)], at(2))
+        shared.append_tasks(batch(&stranger, task(900)), at(2)),
+        shared.append_tasks(batch(&acme, task(901)), at(2))
     );
     assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
-    assert!(!stored.unwrap()[0].duplicate);
+    assert!(!stored.unwrap()[0][0].duplicate);
     store.close().await;
-    let closed = shared.append_tasks(&acme, vec![task(902)], at(2)).await;
+    let closed = shared.append_tasks(batch(&acme, task(902)), at(2)).await;
     assert!(matches!(closed, Err(Error::Unavailable(_))), "{closed:?}");
     assert!(matches!(shared.counts(&acme).await, Err(Error::Unavailable(_))));
 }
@@ -240,10 +252,10 @@ async fn counts_stay_right_while_they_are_folded() {
         let acme = acme.clone();
         tokio::spawn(async move {
             for number in 0..700 {
-                append(&store, &acme, vec![task(worker * 1_000 + number)]).await;
+                let id = append_one(&store, &acme, task(worker * 1_000 + number)).await;
                 let waiting = store.count_tasks(&acme).await.unwrap()[0].count;
                 assert!(waiting > i64::try_from(number).unwrap(), "{waiting} at {number}");
-                store.cancel_task(&acme, task(worker * 1_000 + number).id, at(3)).await.unwrap();
+                store.cancel_task(&acme, id, at(3)).await.unwrap();
                 append(&store, &acme, vec![task(worker * 1_000 + number + 100_000)]).await;
             }
         })
@@ -252,5 +264,5 @@ async fn counts_stay_right_while_they_are_folded() {
     let counts = one.count_tasks(&acme).await.unwrap();
     let counts: Vec<_> = counts.iter().map(|row| (row.state, row.count)).collect();
     assert_eq!(counts, [(TaskState::Waiting, 1_400), (TaskState::Cancelled, 1_400)]);
-    assert_eq!(one.queues().await.unwrap().depths[0].waiting, 1_400);
+    assert_eq!(one.queues(Shard::of_tenant(&acme)).await.unwrap().depths[0].waiting, 1_400);
 }

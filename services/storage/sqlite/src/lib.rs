@@ -20,6 +20,7 @@ pub mod error;
 mod migrate;
 mod open;
 mod reader;
+mod setting;
 mod statement;
 mod task;
 mod tenant;

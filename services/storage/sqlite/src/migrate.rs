@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
+use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Connection, params};
+use tidemill_kernel::{Shard, TenantName};
 use tidemill_store::schema::{Migrated, Migration, Schema};
 use tokio::task::spawn_blocking;
 
@@ -16,6 +18,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "tenants", include_str!("../migrations/0001_tenants.sql")),
     (2, "content", include_str!("../migrations/0002_content.sql")),
     (3, "tasks", include_str!("../migrations/0003_tasks.sql")),
+    (4, "queue", include_str!("../migrations/0004_queue.sql")),
+    (5, "settings", include_str!("../migrations/0005_settings.sql")),
 ];
 
 const APPLIED: &str = "
@@ -104,6 +108,8 @@ pub(crate) fn migrate(connection: &mut Connection, file: &Path) -> Result<Migrat
 
 fn apply(connection: &mut Connection, outstanding: i64) -> rusqlite::Result<()> {
     for (version, name, statements) in MIGRATIONS.iter().filter(|(version, ..)| *version == outstanding) {
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        connection.create_scalar_function("shard_of", 1, flags, shard_of)?;
         let transaction = connection.transaction()?;
         transaction.execute(APPLIED, [])?;
         transaction.execute_batch(statements)?;
@@ -113,6 +119,15 @@ fn apply(connection: &mut Connection, outstanding: i64) -> rusqlite::Result<()> 
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// The shard of the tenant with this name, for migrations.
+fn shard_of(context: &Context<'_>) -> rusqlite::Result<i64> {
+    let name: TenantName = context
+        .get::<String>(0)?
+        .parse()
+        .map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))?;
+    Ok(Shard::of_tenant(&name).number().into())
 }
 
 fn brought() -> impl Iterator<Item = Migration> {

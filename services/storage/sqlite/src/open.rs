@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::vtab::array::load_module;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::config::{SqliteConfig, Synchronous};
@@ -144,6 +145,7 @@ fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "foreign_keys", "on")?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    load_module(&connection)?;
     Ok(connection)
 }
 

@@ -1,25 +1,30 @@
 //! The queue's log: each method one line to the file of its noun.
 
 mod append;
-mod counts;
-mod held;
-mod lease;
+mod history;
+mod page;
+mod queues;
 mod read;
+mod record;
 mod row;
 mod settle;
+mod shards;
 mod steer;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName, Timestamp};
+use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Completion, Failure, Grant, LeaseRef, NewTask, Queues, Running, Settled, Task, TaskCount,
-    TaskState, TaskStore, Waiting,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
+    TaskCount, TaskState, TaskStore, TenantTasks,
 };
 
 use crate::SqliteStore;
 
 pub(crate) use append::{NewRow, insert};
+pub(crate) use queues::TaskMemo;
 pub(crate) use row::priority;
 pub(crate) use steer::cancel_of_query;
 
@@ -27,44 +32,44 @@ pub(crate) use steer::cancel_of_query;
 impl TaskStore for SqliteStore {
     async fn append_tasks(
         &self,
-        tenant: &TenantName,
-        tasks: Vec<NewTask>,
+        batches: Vec<TenantTasks>,
         now: Timestamp,
-    ) -> Result<Vec<AppendedTask>> {
-        self.writer.call(append::AppendTasks::new(tenant.clone(), tasks, now)).await
+    ) -> Result<Vec<Vec<AppendedTask>>> {
+        self.writer.call(append::AppendTasks::new(batches, now)).await
     }
 
-    async fn lease_tasks(
+    async fn claim_shards(&self, claim: Claim, now: Timestamp) -> Result<Board> {
+        self.writer.call(shards::ClaimShards { claim, now }).await
+    }
+
+    async fn record_leases(
         &self,
-        grants: Vec<Grant>,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<(Task, Id)>> {
-        self.writer.call(lease::LeaseTasks { grants, expires_at, now }).await
+        fence: Fence,
+        leases: Vec<RecordedLease>,
+        given_back: Vec<Id>,
+    ) -> Result<Vec<Id>> {
+        self.writer.call(record::RecordLeases { fence, leases, given_back }).await
+    }
+
+    async fn save_progress(&self, fence: Fence, progress: Vec<Progress>) -> Result<()> {
+        self.writer.call(record::SaveProgress::new(fence, progress)).await
     }
 
     async fn settle_tasks(
         &self,
+        fence: Fence,
         completions: Vec<Completion>,
         failures: Vec<Failure>,
         now: Timestamp,
     ) -> Result<Settled> {
-        self.writer.call(settle::SettleTasks::new(completions, failures, now)).await
-    }
-
-    async fn renew_leases(&self, leases: Vec<LeaseRef>, expires_at: Timestamp) -> Result<Vec<Id>> {
-        self.writer.call(lease::RenewLeases { leases, expires_at }).await
-    }
-
-    async fn release_leases(&self, leases: Vec<LeaseRef>, _now: Timestamp) -> Result<Vec<Waiting>> {
-        self.writer.call(lease::ReleaseLeases { leases }).await
+        self.writer.call(settle::SettleTasks::new(fence, completions, failures, now)).await
     }
 
     async fn cancel_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         self.writer.call(steer::CancelTask { tenant: tenant.clone(), id, now }).await
     }
 
-    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<(Task, Waiting)> {
+    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         self.writer.call(steer::ReviveTask { tenant: tenant.clone(), id, now }).await
     }
 
@@ -79,11 +84,11 @@ impl TaskStore for SqliteStore {
         kind: Option<&str>,
         page: PageRequest,
     ) -> Result<Page<Task>> {
-        read::page(&self.readers, tenant, state, kind, page).await
+        page::page(&self.readers, tenant, state, kind, page).await
     }
 
-    async fn queues(&self) -> Result<Queues> {
-        counts::queues(&self.readers).await
+    async fn queues(&self, shard: Shard) -> Result<Queues> {
+        queues::queues(&self.readers, shard).await
     }
 
     async fn load_waiting(
@@ -93,19 +98,27 @@ impl TaskStore for SqliteStore {
         kind: &str,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Waiting>> {
+    ) -> Result<Vec<Task>> {
         read::waiting(&self.readers, tenant, priority, kind, after, limit).await
     }
 
-    async fn load_new(&self, after: i64, limit: u32) -> Result<Vec<Waiting>> {
-        read::new(&self.readers, after, limit).await
+    async fn load_new(&self, shard: Shard, after: i64, limit: u32) -> Result<Vec<Task>> {
+        read::new(&self.readers, shard, after, limit).await
     }
 
-    async fn load_running(&self, after: i64, limit: u32) -> Result<Vec<Running>> {
-        read::running(&self.readers, after, limit).await
+    async fn load_tasks(&self, tasks: Vec<Id>) -> Result<Vec<Task>> {
+        read::single(&self.readers, tasks).await
+    }
+
+    async fn load_running(&self, shard: Shard, after: i64, limit: u32) -> Result<Vec<(Task, Id)>> {
+        read::running(&self.readers, shard, after, limit).await
     }
 
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
-        counts::of(&self.readers, tenant).await
+        queues::of(&self.readers, tenant).await
+    }
+
+    async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64> {
+        self.writer.call(history::Sweep { keep, limit, now }).await
     }
 }

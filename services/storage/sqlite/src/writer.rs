@@ -236,8 +236,8 @@ impl Loop {
     /// Undoes what was done since the savepoint. When even that fails the transaction is gone, which SQLite does when
     /// the disk is full or fails: then the step's error stops everybody.
     fn undo(&mut self, cause: &Error) -> Result<()> {
-        self.memo.forget_tenants();
-        self.execute("ROLLBACK TO step").map_err(|_| cause.clone())
+        self.execute("ROLLBACK TO step").map_err(|_| cause.clone())?;
+        self.memo.load(&self.connection)
     }
 
     fn execute(&self, statement: &'static str) -> Result<()> {

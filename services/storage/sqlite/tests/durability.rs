@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use tempfile::TempDir;
-use tidemill_kernel::{ErrorKind, TenantName};
+use tidemill_kernel::{ErrorKind, Id, Shard, TenantName, Timestamp};
 use tidemill_sqlite::{SqliteConfig, SqliteStore};
 use tidemill_store::conformance::fixture::{
-    at, completion, document, grant, lease, matched, name, page, query, task, tenant, unmatched,
+    at, attempt, completion, document, lease, matched, name, page, query, task, tenant, unmatched,
 };
 use tidemill_store::content::{ContentStore, Document};
-use tidemill_store::task::{TaskState, TaskStore};
+use tidemill_store::task::{AppendedTask, Fence, NewTask, TaskState, TaskStore, TenantTasks};
 use tidemill_store::{Error, TenantStore};
 
 fn folder() -> TempDir {
@@ -30,6 +30,21 @@ async fn open(path: &Path, max_bytes: Option<u64>) -> SqliteStore {
 async fn acme(store: &SqliteStore) -> TenantName {
     store.create_tenant(tenant("acme"), None).await.unwrap();
     name("acme")
+}
+
+async fn append(
+    store: &SqliteStore,
+    tenant: &TenantName,
+    tasks: Vec<NewTask>,
+    now: Timestamp,
+) -> tidemill_store::Result<Vec<AppendedTask>> {
+    let batch = TenantTasks { tenant: tenant.clone(), tasks };
+    Ok(store.append_tasks(vec![batch], now).await?.remove(0))
+}
+
+async fn record(store: &SqliteStore, tasks: &[Id]) {
+    let leases = (0..).zip(tasks).map(|(token, task)| lease(*task, token)).collect();
+    assert_eq!(store.record_leases(Fence::default(), leases, vec![]).await.unwrap(), []);
 }
 
 /// The files as a crash at this moment would leave them.
@@ -49,22 +64,25 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
     let tenant = acme(&store).await;
     store.put_query(&tenant, query(1)).await.unwrap();
     store.append_documents(&tenant, vec![matched(1, &[(1, 1.0)])], 1, at(5)).await.unwrap();
-    store.append_tasks(&tenant, (1..=100).map(task).collect(), at(2)).await.unwrap();
-    store.lease_tasks((1..=50).map(|n| grant(task(n).id, n)).collect(), at(14), at(4)).await.unwrap();
-    let done = (1..=25).map(|n| completion(lease(task(n).id, n))).collect();
-    store.settle_tasks(done, vec![], at(6)).await.unwrap();
+    let stored = append(&store, &tenant, (1..=100).map(task).collect(), at(2)).await.unwrap();
+    let stored: Vec<Id> = stored.into_iter().map(|row| row.id).collect();
+    record(&store, &stored[..50]).await;
+    let done = |id: &Id| completion(lease(*id, 0).attempt);
+    let (fence, shard) = (Fence::default, Shard::of_tenant(&tenant));
+    store.settle_tasks(fence(), stored[..25].iter().map(done).collect(), vec![], at(6)).await.unwrap();
     let expected = (store.count_tasks(&tenant).await.unwrap(), store.counts(&tenant).await.unwrap());
-    let places = store.queues().await.unwrap().last_sequence;
+    let last = store.queues(shard).await.unwrap().last_place;
 
     let left = crash(folder.path());
     let store = open(left.path(), None).await;
     assert_eq!((store.count_tasks(&tenant).await.unwrap(), store.counts(&tenant).await.unwrap()), expected);
-    assert_eq!(store.load_running(0, 1_000).await.unwrap().len(), 25);
+    assert_eq!(store.load_running(shard, shard.place(0), 1_000).await.unwrap().len(), 25);
     assert_eq!(store.search_documents(&tenant, "turbine", page(9)).await.unwrap().items.len(), 1);
-    let settled = store.settle_tasks(vec![completion(lease(task(26).id, 26))], vec![], at(9)).await.unwrap();
-    assert_eq!(settled.accepted, [true]);
-    let later = store.append_tasks(&tenant, vec![task(500)], at(9)).await.unwrap();
-    assert!(later[0].sequence > places);
+    let again = vec![done(&stored[24]), done(&stored[25])];
+    let settled = store.settle_tasks(fence(), again, vec![], at(9)).await.unwrap();
+    assert_eq!(settled.accepted, [false, true]);
+    let later = append(&store, &tenant, vec![task(500)], at(9)).await.unwrap();
+    assert!(later[0].id.place() > last);
     let documents = vec![unmatched(document(1)), unmatched(document(2))];
     let appended = store.append_documents(&tenant, documents, 1, at(9)).await.unwrap();
     assert_eq!([appended[0].duplicate, appended[1].duplicate], [true, false]);
@@ -75,7 +93,7 @@ async fn a_dropped_store_finishes_what_it_took_and_lets_go() {
     let folder = folder();
     let store = open(folder.path(), None).await;
     let tenant = acme(&store).await;
-    store.append_tasks(&tenant, vec![task(1)], at(2)).await.unwrap();
+    let stored = append(&store, &tenant, vec![task(1)], at(2)).await.unwrap();
     drop(store);
     let store = loop {
         let config = SqliteConfig { path: folder.path().to_owned(), ..SqliteConfig::default() };
@@ -85,7 +103,7 @@ async fn a_dropped_store_finishes_what_it_took_and_lets_go() {
             Err(error) => panic!("{error}"),
         }
     };
-    assert!(store.task(&tenant, task(1).id).await.unwrap().is_some());
+    assert!(store.task(&tenant, stored[0].id).await.unwrap().is_some());
 }
 
 fn large(number: u128) -> tidemill_store::content::MatchedDocument {
@@ -133,15 +151,15 @@ async fn on_a_full_disk_only_the_steps_that_need_room_fail() {
     let folder = folder();
     let store = Arc::new(open(folder.path(), Some(1 << 20)).await);
     let tenant = acme(&store).await;
-    store.append_tasks(&tenant, vec![task(1)], at(2)).await.unwrap();
+    let stored = append(&store, &tenant, vec![task(1)], at(2)).await.unwrap()[0].id;
     let rows: Vec<_> = (0..400).map(large).collect();
-    let (full, leased) = tokio::join!(
+    let (full, settled) = tokio::join!(
         store.append_documents(&tenant, rows, 0, at(5)),
-        store.lease_tasks(vec![grant(task(1).id, 1)], at(14), at(4)),
+        store.settle_tasks(Fence::default(), vec![completion(attempt(stored, 1))], vec![], at(6)),
     );
     assert!(matches!(full, Err(Error::Full(_))), "{full:?}");
-    assert_eq!(leased.unwrap().len(), 1);
-    assert_eq!(store.task(&tenant, task(1).id).await.unwrap().unwrap().state, TaskState::Running);
+    assert_eq!(settled.unwrap().accepted, [true]);
+    assert_eq!(store.task(&tenant, stored).await.unwrap().unwrap().state, TaskState::Succeeded);
     assert_eq!(store.counts(&tenant).await.unwrap().documents, 0);
 }
 
@@ -153,10 +171,10 @@ async fn callers_that_meet_share_a_transaction() {
     let before = store.commits();
     let calls = (0..500).map(|number| {
         let (store, tenant) = (Arc::clone(&store), tenant.clone());
-        async move { store.append_tasks(&tenant, vec![task(number)], at(2)).await.unwrap() }
+        async move { append(&store, &tenant, vec![task(number)], at(2)).await.unwrap() }
     });
     let appended = join_all(calls).await;
-    let mut places: Vec<i64> = appended.iter().map(|rows| rows[0].sequence).collect();
+    let mut places: Vec<i64> = appended.iter().map(|rows| rows[0].id.place()).collect();
     places.sort_unstable();
     places.dedup();
     assert_eq!(places.len(), 500);
@@ -170,13 +188,13 @@ async fn a_call_that_fails_leaves_those_it_met_alone() {
     let folder = folder();
     let store = Arc::new(open(folder.path(), None).await);
     let tenant = acme(&store).await;
-    store.create_tenant(tidemill_store::conformance::fixture::tenant("beta"), None).await.unwrap();
-    store.append_tasks(&name("beta"), vec![task(0)], at(1)).await.unwrap();
     let calls = (0..100).map(|number: u128| {
         let (store, tenant) = (Arc::clone(&store), tenant.clone());
-        // Every tenth asks for an id that another tenant has, behind one of its own.
-        let last = if number.is_multiple_of(10) { 0 } else { 1_000 + number };
-        async move { store.append_tasks(&tenant, vec![task(1 + number), task(last)], at(2)).await }
+        // Every tenth asks for a tenant that is not there, behind one that is.
+        let other = if number.is_multiple_of(10) { name("nobody") } else { tenant.clone() };
+        let tasks = |tenant, number| TenantTasks { tenant, tasks: vec![task(number)] };
+        let batches = vec![tasks(tenant, number), tasks(other, 1_000 + number)];
+        async move { store.append_tasks(batches, at(2)).await }
     });
     let outcomes = join_all(calls).await;
     for (number, outcome) in outcomes.iter().enumerate() {
@@ -198,7 +216,7 @@ async fn many_read_while_one_writes() {
         tokio::spawn(async move {
             for batch in 0..20 {
                 let tasks = (batch * 100..(batch + 1) * 100).map(task).collect();
-                store.append_tasks(&tenant, tasks, at(2)).await.unwrap();
+                append(&store, &tenant, tasks, at(2)).await.unwrap();
             }
         })
     };

@@ -5,7 +5,7 @@ use tidemill_proto::storage::v1 as api;
 use tidemill_proto::types::v1 as types;
 use tidemill_store::content::{Appended, Document, MatchedDocument, NewMatch, Query, Source, SourceKind};
 
-use super::task::{decode_new_task, encode_new_task};
+use super::task::{Arrival, decode_new_task, encode_new_task};
 use super::{json, rule, time};
 use crate::error::Within;
 use crate::{Error, Result};
@@ -38,42 +38,37 @@ pub fn decode_document(message: types::Document, now: Timestamp) -> Result<Docum
     })
 }
 
-/// The message of a document with its matches. The ids of their tasks do not travel.
-pub fn encode_matched_document(matched: MatchedDocument) -> api::MatchedDocument {
+/// The message of a document with its matches that arrives `now`.
+pub fn encode_matched_document(matched: MatchedDocument, now: Timestamp) -> api::MatchedDocument {
     let matches = matched.matches.into_iter().map(|new| api::NewMatch {
         query_id: new.query_id.to_string(),
         score: new.score,
-        task: Some(encode_new_task(new.task)),
+        task: Some(encode_new_task(new.task, now)),
     });
     api::MatchedDocument { matches: matches.collect(), document: Some(encode_document(matched.document)) }
 }
 
-/// A batch of documents with their matches; `new_id` makes the ids of their tasks, in the order of the messages.
+/// A batch of documents with their matches.
 pub fn decode_matched_documents(
     messages: Vec<api::MatchedDocument>,
-    now: Timestamp,
-    new_id: &dyn Fn() -> Id,
+    arrival: &Arrival,
 ) -> Result<Vec<MatchedDocument>> {
     rule::batch("documents", messages.len())?;
-    let decode = |(index, message)| decode_matched(message, now, new_id).within_item("documents", index);
+    let decode = |(index, message)| decode_matched(message, arrival).within_item("documents", index);
     messages.into_iter().enumerate().map(decode).collect()
 }
 
-fn decode_matched(
-    message: api::MatchedDocument,
-    now: Timestamp,
-    new_id: &dyn Fn() -> Id,
-) -> Result<MatchedDocument> {
+fn decode_matched(message: api::MatchedDocument, arrival: &Arrival) -> Result<MatchedDocument> {
     let document = rule::present("document", message.document)?;
-    let document = decode_document(document, now).within("document")?;
-    let decode = |(index, message)| decode_new_match(message, now, new_id).within_item("matches", index);
+    let document = decode_document(document, arrival.now).within("document")?;
+    let decode = |(index, message)| decode_new_match(message, arrival).within_item("matches", index);
     let matches = message.matches.into_iter().enumerate().map(decode).collect::<Result<_>>()?;
     Ok(MatchedDocument { document, matches })
 }
 
-fn decode_new_match(message: api::NewMatch, now: Timestamp, new_id: &dyn Fn() -> Id) -> Result<NewMatch> {
+fn decode_new_match(message: api::NewMatch, arrival: &Arrival) -> Result<NewMatch> {
     let query_id = rule::id("query_id", &message.query_id)?;
-    let task = decode_new_task(rule::present("task", message.task)?, now, new_id).within("task")?;
+    let task = decode_new_task(rule::present("task", message.task)?, arrival).within("task")?;
     Ok(NewMatch { query_id, score: message.score, task })
 }
 

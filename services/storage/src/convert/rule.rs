@@ -47,6 +47,14 @@ pub fn text(field: &str, value: String, max: usize) -> Result<String> {
     Err(Error::field(field, format!("has {} bytes; at most {max} are allowed", value.len())))
 }
 
+/// At most `max` bytes.
+pub fn bytes(field: &str, value: Vec<u8>, max: usize) -> Result<Vec<u8>> {
+    if value.len() <= max {
+        return Ok(value);
+    }
+    Err(Error::field(field, format!("has {} bytes; at most {max} are allowed", value.len())))
+}
+
 /// A text of 1 to `max` bytes.
 pub fn filled(field: &str, value: String, max: usize) -> Result<String> {
     if value.is_empty() {

@@ -1,16 +1,28 @@
 //! Tasks as they are submitted, as they stand, and as the scheduler sees them.
 
-use tidemill_kernel::{Id, Timestamp};
-use tidemill_proto::storage::v1 as api;
-use tidemill_proto::types::v1 as types;
-use tidemill_store::task::{AppendedTask, NewTask, QueueDepth, Task, TaskCount, TaskState, Waiting};
+use std::time::Duration;
 
-use super::{rule, time};
+use tidemill_kernel::Timestamp;
+use tidemill_proto::storage::v1 as api;
+use tidemill_proto::time::duration as length;
+use tidemill_proto::types::v1 as types;
+use tidemill_store::task::{AppendedTask, NewTask, QueueDepth, Task, TaskCount, TaskState, TenantTasks};
+
+use super::{options, rule, time};
 use crate::error::Within;
 use crate::{Error, Result};
 
-/// The message of a new task. Its id does not travel.
-pub fn encode_new_task(task: NewTask) -> types::NewTask {
+/// When tasks arrive, and what holds for those that do not say otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Now.
+    pub now: Timestamp,
+    /// How long keys are remembered.
+    pub keep_keys: Duration,
+}
+
+/// The message of a new task that arrives `now`.
+pub fn encode_new_task(task: NewTask, now: Timestamp) -> types::NewTask {
     types::NewTask {
         kind: task.kind,
         priority: task.priority.number(),
@@ -19,20 +31,26 @@ pub fn encode_new_task(task: NewTask) -> types::NewTask {
         run_at: Some(time::encode(task.run_at)),
         max_attempts: signed(task.max_attempts),
         trace_parent: task.trace_parent,
+        keep: task.keep.map(length),
+        options: options::encode(&task.options),
+        key_for: Some(length(task.key_until.since(now))),
     }
 }
 
-/// The new task of a message. It runs from `now` on where it names no other time.
-pub fn decode_new_task(message: types::NewTask, now: Timestamp, new_id: &dyn Fn() -> Id) -> Result<NewTask> {
+/// The new task of a message. It runs from now on where it names no other time.
+pub fn decode_new_task(message: types::NewTask, arrival: &Arrival) -> Result<NewTask> {
+    let key_for = time::decode_length("key_for", message.key_for)?.unwrap_or(arrival.keep_keys);
     Ok(NewTask {
-        id: new_id(),
         kind: rule::name("kind", message.kind)?,
         priority: rule::priority("priority", message.priority)?,
         payload: rule::text("payload", message.payload, rule::MAX_PAYLOAD)?,
         key: rule::text("key", message.key, rule::MAX_KEY)?,
-        run_at: time::decode_or("run_at", message.run_at, now)?,
+        key_until: arrival.now + key_for,
+        run_at: time::decode_or("run_at", message.run_at, arrival.now)?,
         max_attempts: rule::attempts("max_attempts", message.max_attempts)?,
         trace_parent: rule::text("trace_parent", message.trace_parent, rule::MAX_LABEL)?,
+        keep: time::decode_length("keep", message.keep)?,
+        options: message.options.map(options::decode).transpose().within("options")?.unwrap_or_default(),
     })
 }
 
@@ -40,18 +58,33 @@ pub fn decode_new_task(message: types::NewTask, now: Timestamp, new_id: &dyn Fn(
 pub fn decode_new_tasks(
     field: &str,
     messages: Vec<types::NewTask>,
-    now: Timestamp,
-    new_id: &dyn Fn() -> Id,
+    arrival: &Arrival,
 ) -> Result<Vec<NewTask>> {
     rule::at_most(field, messages.len(), rule::MAX_BATCH)?;
-    let decode = |(index, message)| decode_new_task(message, now, new_id).within_item(field, index);
+    decode_all(field, messages, arrival)
+}
+
+fn decode_all(field: &str, messages: Vec<types::NewTask>, arrival: &Arrival) -> Result<Vec<NewTask>> {
+    let decode = |(index, message)| decode_new_task(message, arrival).within_item(field, index);
+    messages.into_iter().enumerate().map(decode).collect()
+}
+
+/// Batches of new tasks; together at most [`rule::MAX_LEASES`] tasks.
+pub fn decode_batches(messages: Vec<api::TenantTasks>, arrival: &Arrival) -> Result<Vec<TenantTasks>> {
+    let tasks = messages.iter().map(|batch| batch.tasks.len()).sum();
+    rule::at_most("batches", tasks, rule::MAX_LEASES)?;
+    let decode = |(index, batch): (usize, api::TenantTasks)| {
+        let tenant = rule::tenant("tenant", &batch.tenant).within_item("batches", index)?;
+        let tasks = decode_all("tasks", batch.tasks, arrival).within_item("batches", index)?;
+        Ok(TenantTasks { tenant, tasks })
+    };
     messages.into_iter().enumerate().map(decode).collect()
 }
 
 /// The message of a task.
 pub fn encode_task(task: Task) -> types::Task {
     types::Task {
-        id: task.new.id.to_string(),
+        id: task.id.to_string(),
         tenant: task.tenant.to_string(),
         kind: task.new.kind,
         priority: task.new.priority.number(),
@@ -61,19 +94,22 @@ pub fn encode_task(task: Task) -> types::Task {
         attempt: signed(task.attempt),
         max_attempts: signed(task.new.max_attempts),
         run_at: Some(time::encode(task.new.run_at)),
-        created_at: Some(time::encode(task.created_at)),
+        created_at: Some(time::encode(task.id.moment())),
         started_at: task.started_at.map(time::encode),
         finished_at: task.finished_at.map(time::encode),
         worker: task.worker,
         error: task.error,
         result: task.result,
         trace_parent: task.new.trace_parent,
+        keep: task.new.keep.map(length),
+        options: options::encode(&task.new.options),
+        progress: task.progress,
+        checkpoint: task.checkpoint,
     }
 }
 
-/// The task of a message.
+/// The task of a message. For how long its key is remembered does not travel.
 pub fn decode_task(message: types::Task) -> Result<Task> {
-    let id = rule::id("id", &message.id)?;
     let new = types::NewTask {
         kind: message.kind,
         priority: message.priority,
@@ -82,19 +118,24 @@ pub fn decode_task(message: types::Task) -> Result<Task> {
         run_at: message.run_at,
         max_attempts: message.max_attempts,
         trace_parent: message.trace_parent,
+        keep: message.keep,
+        options: message.options,
+        key_for: None,
     };
-    let created_at = time::decode_required("created_at", message.created_at)?;
+    let id = rule::id("id", &message.id)?;
     Ok(Task {
-        new: decode_new_task(new, created_at, &|| id)?,
+        id,
+        new: decode_new_task(new, &Arrival { now: id.moment(), keep_keys: Duration::ZERO })?,
         tenant: rule::tenant("tenant", &message.tenant)?,
         state: rule::present("state", decode_state("state", message.state)?)?,
         attempt: rule::natural("attempt", message.attempt)?,
-        created_at,
         started_at: time::decode_optional("started_at", message.started_at)?,
         finished_at: time::decode_optional("finished_at", message.finished_at)?,
         worker: message.worker,
         error: message.error,
         result: message.result,
+        progress: message.progress,
+        checkpoint: message.checkpoint,
     })
 }
 
@@ -111,37 +152,12 @@ pub fn decode_state(field: &str, number: i32) -> Result<Option<TaskState>> {
 
 /// The message of what became of an appended task.
 pub fn encode_appended_task(task: AppendedTask) -> api::AppendedTask {
-    api::AppendedTask { id: task.id.to_string(), duplicate: task.duplicate, sequence: task.sequence }
+    api::AppendedTask { id: task.id.to_string(), duplicate: task.duplicate }
 }
 
 /// What became of an appended task.
 pub fn decode_appended_task(message: &api::AppendedTask) -> Result<AppendedTask> {
-    let id = rule::id("id", &message.id)?;
-    Ok(AppendedTask { id, duplicate: message.duplicate, sequence: message.sequence })
-}
-
-/// The message of a waiting task.
-pub fn encode_waiting(waiting: Waiting) -> api::WaitingTask {
-    api::WaitingTask {
-        id: waiting.id.to_string(),
-        tenant: waiting.tenant.to_string(),
-        kind: waiting.kind,
-        priority: waiting.priority.number(),
-        sequence: waiting.sequence,
-        run_at: Some(time::encode(waiting.run_at)),
-    }
-}
-
-/// The waiting task of a message.
-pub fn decode_waiting(message: api::WaitingTask) -> Result<Waiting> {
-    Ok(Waiting {
-        id: rule::id("id", &message.id)?,
-        tenant: rule::tenant("tenant", &message.tenant)?,
-        kind: rule::name("kind", message.kind)?,
-        priority: rule::priority("priority", message.priority)?,
-        sequence: message.sequence,
-        run_at: time::decode_required("run_at", message.run_at)?,
-    })
+    Ok(AppendedTask { id: rule::id("id", &message.id)?, duplicate: message.duplicate })
 }
 
 /// The message of a queue's depth.

@@ -1,8 +1,9 @@
 //! Times between rows and `google.protobuf.Timestamp`.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use pbjson_types::Timestamp as Message;
+use pbjson_types::{Duration as Length, Timestamp as Message};
 use tidemill_kernel::Timestamp;
 use tidemill_proto::time;
 
@@ -10,6 +11,9 @@ use crate::{Error, Result};
 
 /// Seconds of the years 1 to 9999, all that `google.protobuf.Timestamp` may hold.
 const SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// The longest length, in seconds: a thousand years.
+const MAX_SECONDS: i64 = 31_557_600_000;
 
 /// The message of a time.
 pub fn encode(time: Timestamp) -> Message {
@@ -35,6 +39,15 @@ pub fn decode_or(field: &str, message: Option<Message>, default: Timestamp) -> R
 /// The time if it is set.
 pub fn decode_optional(field: &str, message: Option<Message>) -> Result<Option<Timestamp>> {
     message.map(|message| decode(field, &message)).transpose()
+}
+
+/// A length if it is set; not negative, at most a thousand years.
+pub fn decode_length(field: &str, message: Option<Length>) -> Result<Option<Duration>> {
+    let Some(message) = message else { return Ok(None) };
+    if (0..=MAX_SECONDS).contains(&message.seconds) && (0..1_000_000_000).contains(&message.nanos) {
+        return Ok(Some(time::length(&message)));
+    }
+    Err(Error::field(field, "is out of range; use 0s or more, up to a thousand years"))
 }
 
 /// A time that must be set.

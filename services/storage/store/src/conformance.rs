@@ -6,17 +6,24 @@
 //! To add a case: the function in the file of its noun, its name in the list of the macro (a test finds forgotten ones).
 
 pub mod appending;
+pub mod claiming;
 pub mod concurrency;
 pub mod documents;
+pub mod fencing;
 pub mod fixture;
+pub mod following;
 pub mod freshness;
 pub mod history;
 pub mod isolation;
-pub mod leasing;
+pub mod keeping;
 pub mod listing;
+pub mod loading;
+pub mod ordering;
 pub mod queries;
+pub mod recording;
 pub mod results;
 pub mod searching;
+pub mod settings;
 pub mod settling;
 pub mod sources;
 pub mod steering;
@@ -75,35 +82,70 @@ macro_rules! conformance_suite {
         ]);
         $crate::conformance_suite!(@module $make, appending: [
             tasks_are_stored_in_order_and_read_back
-            the_same_append_again_stores_nothing
-            a_key_is_taken_once_also_within_a_batch_and_for_ever
+            several_tenants_are_one_step
+            a_step_is_all_or_nothing
+            a_key_is_taken_once_within_a_batch_and_across
+            a_key_is_taken_until_it_is_swept
             an_empty_key_is_no_key
-            a_task_refused_for_its_id_takes_no_key
-            a_batch_is_all_or_nothing
+            a_large_batch_is_one_step
+            places_rise_although_the_clock_goes_back
             an_empty_batch_is_nothing
         ]);
-        $crate::conformance_suite!(@module $make, leasing: [
-            a_waiting_task_is_leased_once
-            a_lease_can_be_renewed_while_it_is_valid
-            a_released_task_waits_as_if_never_started
-            the_first_of_two_grants_wins
+        $crate::conformance_suite!(@module $make, recording: [
+            a_recorded_lease_shows_its_task_running
+            a_lease_recorded_again_changes_nothing
+            a_lease_takes_the_place_of_another
+            a_lease_given_back_leaves_no_trace
+            leases_held_in_vain_are_told
+            progress_is_there_for_the_next_attempt
+            a_cancelled_lease_is_void
         ]);
         $crate::conformance_suite!(@module $make, settling: [
-            a_completion_counts_once_and_under_its_token_only
+            a_completion_ends_its_task
+            only_an_unfinished_task_can_be_ended
             a_failure_retries_or_ends
-            an_expired_lease_is_taken_back_without_racing_its_renewal
-            an_ended_lease_still_counts_until_it_is_taken_back
+            a_snooze_spends_no_attempt
+            a_task_named_twice_counts_once
+            a_success_that_is_not_kept_leaves_its_count
+            many_attempts_end_in_one_step
+        ]);
+        $crate::conformance_suite!(@module $make, following: [
             an_analysis_commits_with_its_task
             a_match_has_one_analysis
             a_completion_counts_although_its_match_is_gone
             follow_ups_commit_with_their_task
-            a_settle_is_all_or_nothing
-            one_attempt_settled_twice_in_a_batch_counts_once
+            follow_ups_of_several_tenants_come_in_order
+        ]);
+        $crate::conformance_suite!(@module $make, claiming: [
+            a_board_has_all_shards
+            a_free_shard_is_taken_once
+            a_shard_whose_time_is_over_can_be_taken
+            a_shard_is_renewed_by_its_owner
+            a_shard_given_up_is_free_at_once
+            a_shard_can_be_taken_by_force
+            a_claim_is_one_step
+            schedulers_are_listed_while_they_are_alive
+        ]);
+        $crate::conformance_suite!(@module $make, fencing: [
+            a_passed_fence_changes_nothing_at_all
+            a_fence_of_several_shards_needs_all
+            a_fence_holds_until_the_shard_is_taken
+            steps_of_a_tenant_need_no_fence
+        ]);
+        $crate::conformance_suite!(@module $make, keeping: [
+            finished_tasks_are_kept_as_long_as_the_store_keeps_tasks
+            a_success_is_kept_as_long_as_it_says
+            a_sweep_is_bounded
+            a_revived_task_is_not_swept
+        ]);
+        $crate::conformance_suite!(@module $make, settings: [
+            a_setting_is_replaced_by_its_name
+            settings_are_read_by_shard
         ]);
         $crate::conformance_suite!(@module $make, steering: [
             only_unfinished_tasks_can_be_cancelled
-            a_cancelled_lease_is_void
             only_given_up_tasks_can_be_revived
+            a_task_can_be_revived_again_and_again
             an_unknown_task_cannot_be_steered
         ]);
         $crate::conformance_suite!(@module $make, listing: [
@@ -111,10 +153,16 @@ macro_rules! conformance_suite {
             a_page_goes_on_although_tasks_are_added
             a_page_of_large_items_shows_fewer_and_hides_none
             tokens_of_other_listings_are_refused
-            queues_tell_how_many_wait
-            waiting_tasks_load_by_queue_in_order
-            new_and_running_tasks_load_in_order
             counts_follow_every_step
+        ]);
+        $crate::conformance_suite!(@module $make, loading: [
+            queues_tell_how_many_wait
+            the_last_place_is_behind_all_that_were_given
+            a_queue_loads_in_order
+            new_tasks_of_a_shard_load_in_order
+            running_tasks_of_a_shard_load_in_order
+            single_tasks_load_by_their_ids
+            loads_are_bounded_in_bytes
         ]);
         $crate::conformance_suite!(@module $make, isolation: [
             a_tenant_never_sees_another
@@ -126,9 +174,16 @@ macro_rules! conformance_suite {
             a_read_sees_what_was_acknowledged_before_its_position
         ]);
         $crate::conformance_suite!(@module $make, concurrency: [
-            sixteen_callers_lease_and_settle_each_task_once
+            sixteen_callers_end_each_task_once
+            a_lease_recorded_while_its_task_ends_leaves_no_trace
+            a_task_is_cancelled_or_ended_not_both
+            sixteen_callers_take_each_key_once
             sixteen_callers_store_the_same_documents_once
             readers_see_whole_steps_only
+        ]);
+        $crate::conformance_suite!(@module $make, ordering: [
+            a_reader_that_goes_on_misses_no_task
+            owners_that_take_a_shard_from_each_other_end_each_task_once
         ]);
     };
     (@module $make:expr, $module:ident: [$($case:ident)*]) => {

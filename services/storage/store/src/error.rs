@@ -44,6 +44,16 @@ pub enum Error {
         /// What the caller could do instead.
         mend: &'static str,
     },
+    /// The step relied on a shard that has another owner by now.
+    #[error(
+        "shard {shard} is no longer at epoch {epoch}: another scheduler runs it; drop what was decided for it"
+    )]
+    Fenced {
+        /// The shard.
+        shard: u16,
+        /// The epoch that the caller relied on.
+        epoch: i64,
+    },
     /// A page token that this store did not make.
     #[error("the page token `{0}` is not one of this listing; start again without it")]
     PageToken(String),
@@ -84,7 +94,7 @@ impl Error {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Exists { .. } => ErrorKind::Exists,
-            Self::StaleQueries { .. } | Self::WrongState { .. } => ErrorKind::Conflict,
+            Self::StaleQueries { .. } | Self::WrongState { .. } | Self::Fenced { .. } => ErrorKind::Conflict,
             Self::PageToken(_) | Self::Search { .. } => ErrorKind::Invalid,
             Self::Full(_) => ErrorKind::Exhausted,
             Self::Unavailable(_) => ErrorKind::Unavailable,

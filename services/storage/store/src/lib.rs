@@ -8,7 +8,8 @@
 //! - Documents, queries, sources, matches belong to one tenant; keys of every table lead with it.
 //! - Pages go on behind the last item shown ([`token`]), so that later items neither repeat nor hide others; they are
 //!   bounded in bytes too ([`page`]).
-//! - A task's result counts once: only under the token of its present lease.
+//! - A task's result counts once: ending it takes it out of the queue in the same step. The token of its lease is
+//!   checked by the owner of its shard, the owner by the shard's epoch ([`task::Fence`]).
 //!
 //! To add a step: a method in one of the traits below with its rows beside it, cases in the conformance suite, then each
 //! adapter's native SQL until the suite passes.
@@ -23,6 +24,7 @@ pub mod memory;
 pub mod page;
 pub mod schema;
 pub mod search;
+pub mod setting;
 pub mod task;
 pub mod tenant;
 pub mod text;
@@ -36,6 +38,7 @@ pub use content::ContentStore;
 pub use error::{Error, Result};
 pub use freshness::{Freshness, Position};
 pub use memory::MemoryStore;
+pub use setting::SettingStore;
 pub use task::TaskStore;
 pub use tenant::TenantStore;
 
@@ -44,7 +47,7 @@ pub use tenant::TenantStore;
 /// Reads see everything that was acknowledged before they began. Those that show things to people (pages, searches,
 /// counts, documents) may see a little less through [`Store::reading`], where a store has copies that answer them.
 #[async_trait]
-pub trait Store: TenantStore + ContentStore + TaskStore {
+pub trait Store: TenantStore + ContentStore + TaskStore + SettingStore {
     /// The same store, whose pages, searches, counts and documents need to be no fresher than this.
     fn reading(self: Arc<Self>, freshness: Freshness) -> Arc<dyn Store>;
 

@@ -7,16 +7,18 @@ mod content;
 mod documents;
 mod names;
 mod results;
+mod settings;
 mod task;
 mod tenant;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidemill_kernel::{Id, TenantName, Timestamp};
+use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
 
 use crate::content::{Analysis, Document, Query, Source};
-use crate::task::Task;
+use crate::setting::{Setting, SettingSort};
+use crate::task::{RecordedLease, ShardLease, Task, TaskState};
 use crate::tenant::{Key, Tenant};
 use crate::{Error, Freshness, Result, Store};
 
@@ -53,11 +55,19 @@ impl Store for MemoryStore {
 struct State {
     tenants: BTreeMap<TenantName, Content>,
     keys: HashMap<[u8; 32], Key>,
+    settings: BTreeMap<(TenantName, SettingSort, String), Setting>,
     /// By their place in the log.
     tasks: BTreeMap<i64, Row>,
-    task_ids: HashMap<Id, i64>,
-    task_keys: HashMap<(TenantName, String), i64>,
-    last_sequence: i64,
+    /// Whose they are, and until when they are remembered at least.
+    task_keys: HashMap<(TenantName, String), (Id, Timestamp)>,
+    /// How many places were given.
+    last_counts: BTreeMap<Shard, i64>,
+    /// How many finished tasks there were that are not kept any more.
+    removed: BTreeMap<(TenantName, Priority, TaskState), i64>,
+    /// Those that were ever held.
+    shards: BTreeMap<Shard, ShardLease>,
+    /// Addresses by owner, and until when each is believed alive.
+    schedulers: BTreeMap<String, (String, Timestamp)>,
 }
 
 /// What one tenant has.
@@ -83,22 +93,17 @@ struct Match {
     document: Id,
     score: f64,
     matched_at: Timestamp,
-    /// Its task's place in the log; none if the task's key was known.
-    task: Option<i64>,
+    /// Its task; none if the task's key was known.
+    task: Option<Id>,
     analysis: Option<Analysis>,
 }
 
 #[derive(Debug)]
 struct Row {
+    /// As its ended attempts left it: never running. It has `finished_at` exactly if it is finished.
     task: Task,
-    /// The lease while it runs.
-    lease: Option<Lease>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Lease {
-    token: Id,
-    expires_at: Timestamp,
+    /// What was recorded of the attempt that runs.
+    lease: Option<RecordedLease>,
 }
 
 impl State {

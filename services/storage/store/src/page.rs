@@ -6,6 +6,20 @@ use tidemill_kernel::Page;
 /// About how many bytes a page shows. With one item more it stays below the 4 MiB that gRPC clients take by default.
 pub const PAGE_BYTES: usize = 2 << 20;
 
+/// About how many bytes a load of tasks brings; with one task more it is still below what a step may hold in memory.
+pub const LOAD_BYTES: usize = 4 << 20;
+
+/// The first of these items: at most `limit`, only those that are [`LOAD_BYTES`] together, one at least if there is one.
+pub fn load<T>(items: impl Iterator<Item = T>, limit: u32, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut total = 0_usize;
+    let items = items.take(limit as usize).take_while(|item| {
+        let first = total == 0;
+        total = total.saturating_add(bytes(item).max(1));
+        first || total <= LOAD_BYTES
+    });
+    items.collect()
+}
+
 /// A page from items that were read: at most `size` of them, only the first that are [`PAGE_BYTES`] together, one at
 /// least. Give one more item than that; it only tells that there is more.
 pub fn cut<T>(
@@ -30,6 +44,21 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn a_load_is_the_longest_beginning_that_fits(
+            sizes in prop::collection::vec(0_usize..LOAD_BYTES * 3 / 2, 0..20),
+            limit in 1_u32..12,
+        ) {
+            let loaded = load(sizes.iter().copied(), limit, |size| *size);
+            prop_assert_eq!(&sizes[..loaded.len()], &loaded);
+            let fits = |count: usize| {
+                let bytes: usize = sizes[..count].iter().map(|size| *size.max(&1)).sum();
+                count <= limit as usize && (count <= 1 || bytes <= LOAD_BYTES)
+            };
+            prop_assert!(fits(loaded.len()));
+            prop_assert!(loaded.len() == sizes.len() || !fits(loaded.len() + 1));
+        }
+
         #[test]
         fn pages_hold_every_item_once_in_order_and_no_more_than_they_may(
             sizes in prop::collection::vec(0_usize..PAGE_BYTES * 3 / 2, 0..20),

@@ -4,7 +4,7 @@
 //! so each adapter cleans a batch before it stores it; one bad character must not refuse a thousand documents.
 
 use crate::content::{Analysis, Document};
-use crate::task::{Completion, Failure, NewTask};
+use crate::task::{Completion, Failure, NewTask, Progress};
 
 /// The text without U+0000.
 pub fn clean(text: String) -> String {
@@ -59,11 +59,19 @@ impl Completion {
     #[must_use]
     pub fn cleaned(self) -> Self {
         Self {
-            lease: self.lease,
             result: clean(self.result),
             analysis: self.analysis.map(|(query, document, analysis)| (query, document, analysis.cleaned())),
             follow_ups: self.follow_ups.into_iter().map(NewTask::cleaned).collect(),
+            ..self
         }
+    }
+}
+
+impl Progress {
+    /// The same with clean texts.
+    #[must_use]
+    pub fn cleaned(self) -> Self {
+        Self { progress: clean(self.progress), ..self }
     }
 }
 

@@ -4,10 +4,13 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use tidemill_proto::scheduling::v1::{CancelTaskRequest, GetTaskRequest, ListTasksRequest, RetryTaskRequest};
-use tidemill_proto::types::v1::Task;
+use tidemill_proto::scheduling::v1::{
+    CancelTaskRequest, ExplainTaskRequest, GetTaskRequest, ListTasksRequest, RetryTaskRequest,
+    SubmitTasksRequest,
+};
+use tidemill_proto::types::v1::{NewTask, Task, TaskOptions};
 
-use super::label::{self, State};
+use super::label::{self, Priority, State};
 use crate::client::Client;
 use crate::exit::{Exit, Hint};
 use crate::output::{self, Table};
@@ -21,6 +24,14 @@ pub(crate) enum Action {
     /// Show one task
     #[command(after_help = "Example:\n  tidemill task show 0198c0de-0000-7000-8000-000000000000")]
     Show(One),
+    /// Submit a task of a kind that a worker of yours runs
+    #[command(
+        after_help = "Example:\n  tidemill task submit resize --payload '{\"image\": 17}' --key resize-17 --limit-key model:small"
+    )]
+    Submit(Submit),
+    /// Say why a task waits and when it should start
+    #[command(after_help = "Example:\n  tidemill task explain 0198c0de-0000-7000-8000-000000000000")]
+    Explain(One),
     /// Cancel a task that is not finished
     #[command(after_help = "Example:\n  tidemill task cancel 0198c0de-0000-7000-8000-000000000000")]
     Cancel(One),
@@ -56,7 +67,32 @@ pub(crate) struct One {
     json: bool,
 }
 
-/// Lists, shows, cancels, retries.
+/// A new task.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Submit {
+    /// What has to be done: 1 to 63 of a-z, 0-9, dot, dash and underscore
+    kind: String,
+    /// What the worker needs to know
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    payload: String,
+    /// How urgent it is
+    #[arg(long, value_enum, default_value = "normal")]
+    priority: Priority,
+    /// Idempotency key: a second task with it is not made
+    #[arg(long, default_value = "", hide_default_value = true)]
+    key: String,
+    /// Limits that it counts against besides those of its tenant and kind
+    #[arg(long = "limit-key", value_name = "KEY")]
+    limit_keys: Vec<String>,
+    /// What it takes of its tenant's share and of weighted limits
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    cost: u32,
+    /// Tasks with the same order key run one at a time, in order
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
+    order_key: String,
+}
+
+/// Lists, shows, submits, explains, cancels, retries.
 pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
     let mut queue = client.scheduling();
     let (task, json) = match action {
@@ -66,6 +102,14 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
         }
         Action::Show(One { id, json }) => {
             (queue.get_task(GetTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
+        }
+        Action::Submit(new) => {
+            submit(new, client).await?;
+            return Ok(Exit::Done);
+        }
+        Action::Explain(One { id, json }) => {
+            explain(id, json, client).await?;
+            return Ok(Exit::Done);
         }
         Action::Cancel(One { id, json }) => {
             (queue.cancel_task(CancelTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
@@ -86,6 +130,52 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
 /// What to do when there is no such task, or not in the state that is needed.
 fn which() -> Hint {
     Hint("`tidemill task list` shows the tasks of this tenant with their states".to_owned())
+}
+
+async fn submit(new: Submit, client: &Client) -> Result<()> {
+    let plain = new.limit_keys.is_empty() && new.cost <= 1 && new.order_key.is_empty();
+    let options = TaskOptions {
+        limit_keys: new.limit_keys,
+        cost: new.cost,
+        order_key: new.order_key,
+        ..TaskOptions::default()
+    };
+    let task = NewTask {
+        kind: new.kind,
+        payload: new.payload,
+        priority: new.priority.into(),
+        key: new.key,
+        options: (!plain).then_some(options),
+        ..NewTask::default()
+    };
+    let request = SubmitTasksRequest { tasks: vec![task] };
+    let tasks = client.scheduling().submit_tasks(request).await?.into_inner().tasks;
+    for task in tasks {
+        output::line(&task.id)?;
+        if task.duplicate {
+            output::note("a task with this key was submitted before: this is its id");
+        }
+    }
+    Ok(())
+}
+
+async fn explain(id: String, json: bool, client: &Client) -> Result<()> {
+    let request = ExplainTaskRequest { id };
+    let answer = client.steering().explain_task(request).await.with_context(which)?.into_inner();
+    if json {
+        return output::json_lines(&[answer]);
+    }
+    if answer.reasons.is_empty() {
+        let state = answer.task.as_ref().map_or_else(String::new, |task| label::state(task.state));
+        return output::line(&format!("it does not wait: it is {state}"));
+    }
+    for reason in &answer.reasons {
+        output::line(reason)?;
+    }
+    match answer.expected_at {
+        Some(at) => output::line(&format!("expected to start at {}", label::time(Some(&at)))),
+        None => output::line("when it will start cannot be told"),
+    }
 }
 
 async fn list(args: List, client: &Client) -> Result<()> {
@@ -120,6 +210,7 @@ fn show(task: &Task) -> Result<()> {
         ("started", label::time(task.started_at.as_ref())),
         ("finished", label::time(task.finished_at.as_ref())),
         ("worker", task.worker.clone()),
+        ("progress", task.progress.clone()),
         ("key", task.key.clone()),
         ("payload", task.payload.clone()),
         ("result", task.result.clone()),

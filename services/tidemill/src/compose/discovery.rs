@@ -3,6 +3,7 @@
 //! A part that is listed is where the list says; every other one is followed in Consul, where that is configured.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,8 +13,8 @@ use tidemill_chassis::discovery::resolved::resolving;
 use tidemill_chassis::discovery::{Address, Discovery, Follow, Instance};
 use tidemill_chassis::remote::{self, RemoteConfig};
 use tidemill_chassis::tls::Certificates;
-use tidemill_worker::Schedulers;
 
+use super::schedulers::Schedulers;
 use super::{METHODS, Peers};
 use crate::config::{Clients, Config};
 
@@ -55,7 +56,7 @@ impl Elsewhere {
 
     /// The schedulers of other processes, each by itself, because a worker keeps a stream to every one; none where nobody
     /// says where they are.
-    pub(super) fn schedulers(&self) -> Result<Option<Schedulers>> {
+    pub(super) fn every_scheduler(&self) -> Result<Option<tidemill_worker::Schedulers>> {
         const NAME: &str = "scheduling";
         let listed = match self.fixed.addresses("schedulers")? {
             each if !each.is_empty() => each,
@@ -75,7 +76,23 @@ impl Elsewhere {
         };
         let connect =
             move |address: &Address| remote::wire(NAME, std::slice::from_ref(address), config.clone()).ok();
-        Ok(Some(Schedulers::following(follow, connect)))
+        Ok(Some(tidemill_worker::Schedulers::following(follow, connect)))
+    }
+
+    /// The way to single schedulers.
+    pub(super) fn schedulers(&self) -> Arc<Schedulers> {
+        Schedulers::new(RemoteConfig {
+            tls: self.certificates.clone(),
+            ..RemoteConfig::new(self.clients.of("scheduling"), METHODS)
+        })
+    }
+
+    /// Where other processes reach parts that are bound there; none if only their operator can tell.
+    pub(super) async fn reached_at(&self, bound: SocketAddr) -> Option<String> {
+        match &self.consul {
+            Some(consul) => Some(consul.reached_at(bound).await?.to_string()),
+            None => Some(bound.to_string()).filter(|_| !bound.ip().is_unspecified()),
+        }
     }
 
     /// Makes the parts of this process known, which serve already: each by its name, where it is bound, and whether it

@@ -10,12 +10,13 @@ use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
+use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::SharedRng;
-use tidemill_worker::Schedulers;
 use tokio::sync::watch;
 
+use super::schedulers::Schedulers;
 use super::store::Database;
 use crate::config::Config;
 
@@ -34,6 +35,10 @@ pub(super) struct Ground {
     pub(super) rng: SharedRng,
     /// The slots of this process' workers by component, where they follow the load.
     pub(super) slots: BTreeMap<&'static str, watch::Sender<u32>>,
+    /// The way to the schedulers of other processes, where there can be any.
+    pub(super) schedulers: Option<Arc<Schedulers>>,
+    /// Where other processes reach the parts of this one; empty where they do not.
+    pub(super) address: String,
 }
 
 impl Ground {
@@ -41,13 +46,19 @@ impl Ground {
     fn slots(&self, component: &str) -> Option<watch::Receiver<u32>> {
         self.slots.get(component).map(watch::Sender::subscribe)
     }
+
+    /// Whether nobody else gets at the database: a folder is locked by the process that has it open, and this one lets
+    /// nobody in.
+    fn is_alone(&self) -> bool {
+        self.schedulers.is_none() && self.database.as_ref().is_some_and(Database::is_folder)
+    }
 }
 
 /// The wires that a part asked for.
 pub(super) struct Needs {
     wires: BTreeMap<&'static str, Wire>,
     /// Every scheduler by itself.
-    schedulers: Schedulers,
+    schedulers: tidemill_worker::Schedulers,
 }
 
 impl Needs {
@@ -59,7 +70,7 @@ impl Needs {
     }
 
     /// The same, with every scheduler by itself where there may be several.
-    pub(super) fn and_schedulers(self, schedulers: Option<Schedulers>) -> Self {
+    pub(super) fn and_schedulers(self, schedulers: Option<tidemill_worker::Schedulers>) -> Self {
         Self { schedulers: schedulers.unwrap_or(self.schedulers), ..self }
     }
 
@@ -93,7 +104,15 @@ pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
         .max_decoding_message_size(MAX_LEASES)
         .max_encoding_message_size(MAX_MESSAGE);
     let tenants = TenantStoreServiceClient::new(needs.wire("storage"));
-    let deps = tidemill_scheduling::Deps { tasks, tenants, clock: ground.clock.clone() };
+    let deps = tidemill_scheduling::Deps {
+        tasks,
+        settings: SettingStoreServiceClient::new(needs.wire("storage")),
+        tenants,
+        peers: ground.schedulers.clone().map(|peers| peers as Arc<dyn tidemill_scheduling::Peers>),
+        alone: ground.is_alone(),
+        address: ground.address.clone(),
+        clock: ground.clock.clone(),
+    };
     let pool = |(component, slots): (&&str, &watch::Sender<u32>)| tidemill_scheduling::Pool {
         component: (*component).to_owned(),
         slots: slots.clone(),

@@ -39,6 +39,11 @@ impl Database {
         }
     }
 
+    /// Whether it is a folder, which only this process has open.
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// Finishes the writes that wait.
     pub(super) async fn close(&self) {
         match self {

@@ -1,9 +1,10 @@
 //! What a policy holds, for metrics, autoscaling and tests. Counts what is in memory; the store knows the rest.
 
-use tidemill_kernel::{Priority, TenantName};
+use tidemill_kernel::{Id, Priority, TenantName};
 
 use super::Policy;
 use crate::candidate::{Kind, QueueKey};
+use crate::tasks::State;
 
 impl Policy {
     /// How many candidates of one queue wait in memory.
@@ -15,6 +16,16 @@ impl Policy {
     /// How many tasks of a tenant run.
     pub fn running(&self, tenant: &TenantName) -> u32 {
         self.names.number(tenant).map_or(0, |number| self.tenants[number as usize].running)
+    }
+
+    /// Whether a task waits in memory.
+    pub fn waits(&self, id: Id) -> bool {
+        self.tasks.find(id).is_some_and(|slot| self.tasks[slot].waits())
+    }
+
+    /// Whether a task counts as running.
+    pub fn runs(&self, id: Id) -> bool {
+        self.tasks.find(id).is_some_and(|slot| self.tasks[slot].state() == State::Running)
     }
 
     /// How many candidates wait in memory.

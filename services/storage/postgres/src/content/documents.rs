@@ -62,7 +62,7 @@ impl AppendDocuments {
                 new,
             })
         });
-        let new_matches = matches::insert(tenant, candidates.collect(), self.now, step).await?;
+        let new_matches = matches::insert(&self.tenant, tenant, candidates.collect(), self.now, step).await?;
         let mut appended: Vec<Appended> =
             stored.iter().map(|stored| Appended { duplicate: stored.duplicate, new_matches: 0 }).collect();
         for row in &new_matches {

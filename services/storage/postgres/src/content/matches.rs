@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::{query, query_as};
-use tidemill_kernel::{Id, Timestamp};
+use tidemill_kernel::{Id, TenantName, Timestamp};
 use tidemill_store::Error;
 use tidemill_store::content::NewMatch;
 use uuid::Uuid;
@@ -24,9 +24,10 @@ pub(super) struct Candidate<'a> {
 
 /// Inserts the matches that are new, and their tasks. The row of the batch of each. The tenant's queries and the
 /// documents that were there before are locked.
-pub(super) async fn insert(
+pub(super) async fn insert<'a>(
+    name: &TenantName,
     tenant: i64,
-    candidates: Vec<Candidate<'_>>,
+    candidates: Vec<Candidate<'a>>,
     now: Timestamp,
     step: &mut Step<'_>,
 ) -> Outcome<Vec<usize>> {
@@ -42,15 +43,15 @@ pub(super) async fn insert(
     }
     let mut seen = present(tenant, &numbered, step).await?;
     numbered.retain(|(query, candidate)| seen.insert((*query, candidate.document)));
-    let tasks: Vec<NewRow<'_>> =
-        numbered.iter().map(|(_, candidate)| NewRow { tenant, task: &candidate.new.task, now }).collect();
+    let new = |(_, candidate): &(i64, Candidate<'a>)| NewRow::new(name, tenant, &candidate.new.task, now);
+    let tasks: Vec<NewRow<'_>> = numbered.iter().map(new).collect();
     let tasks = task::insert(&tasks, step).await?;
     let (mut numbers, mut documents, mut scores, mut places) = (vec![], vec![], vec![], vec![]);
     for ((query, candidate), task) in numbered.iter().zip(&tasks) {
         numbers.push(*query);
         documents.push(candidate.document);
         scores.push(if candidate.new.score.is_finite() { candidate.new.score } else { 0.0 });
-        places.push((!task.duplicate).then_some(task.sequence));
+        places.push((!task.duplicate).then(|| task.id.place()));
     }
     let insert = query(
         "INSERT INTO matches (tenant_id, id, query, document, score, matched_at, task)

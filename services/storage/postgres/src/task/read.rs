@@ -1,173 +1,177 @@
 //! What can be read of the log.
 //!
-//! Who follows the log reads up to the horizon, which is asked for first: every place up to there is settled, and what
-//! is read afterwards shows it. `id + 0` keeps the horizon out of the index: few rows lie beyond it, and a range closed
-//! at both ends looks so narrow to a planner without statistics that it would sort all of the range for one page.
+//! Places of a shard are committed in their order, so who follows the log needs no more than the last place that he has
+//! seen; who starts in the middle asks for the last one that is settled first, and reads the rest afterwards. Every load
+//! walks an index from a place on: no row before it, dead or alive, is looked at.
 
 use sqlx::query_as;
-use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName};
-use tidemill_store::task::{QueueDepth, Queues, Running, Task, TaskCount, TaskState, Waiting};
+use tidemill_kernel::{Id, Priority, Shard, TenantName};
+use tidemill_store::Result;
+use tidemill_store::task::{QueueDepth, Queues, Task, TaskCount};
 use tidemill_store::text::clean;
-use tidemill_store::{Result, token};
+use uuid::Uuid;
 
-use super::row::{RunningRow, TaskRow, WaitingRow, priority, state, task_columns, task_states, uuid};
-use crate::page::PageRows;
-use crate::reader::Source;
+use super::row::{TaskRow, columns, history_columns, id, placed, priority, queue_columns, state};
+use crate::database::Database;
+use crate::reader::{Rows, Source};
 use crate::tenant::tenant_name;
+
+/// A task of a tenant, wherever it is.
+pub(super) fn one<'a>(tenant: &'a TenantName, id: Id) -> Rows<'a, TaskRow> {
+    let (place, created_at) = placed(id);
+    let one = query_as(concat!(
+        "SELECT ",
+        queue_columns!(),
+        " FROM queue q LEFT JOIN leases l ON l.place = q.place
+          WHERE q.place = $1 AND q.created_at = $2 AND q.tenant_id = (SELECT id FROM tenants WHERE name = $3)
+          UNION ALL SELECT ",
+        history_columns!(),
+        " FROM history h WHERE h.tenant_id = (SELECT id FROM tenants WHERE name = $3) AND h.state IN (3, 4, 5)
+            AND h.place = $1 AND h.created_at = $2 AND h.day IN (-1, ($2 / 86400000000)::integer)"
+    ));
+    one.bind(place).bind(created_at).bind(tenant.as_str())
+}
 
 /// One task.
 pub(super) async fn task(source: &Source, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
-    let row = || {
-        query_as::<_, TaskRow>(concat!(
-            "SELECT ",
-            task_columns!(),
-            " FROM tasks t JOIN tenants n ON n.id = t.tenant_id",
-            task_states!(),
-            "WHERE t.task_id = $1 AND n.name = $2"
-        ))
-        .bind(uuid(id))
-        .bind(tenant.as_str())
-    };
-    source.row(row).await?.map(TaskRow::decode).transpose()
+    let row = source.row(|| one(tenant, id)).await?;
+    row.map(|row| row.decode(tenant.clone())).transpose()
 }
 
-/// A page of tasks, newest first, of what this table shows of each. The page is cut before anything is joined to it.
-macro_rules! page_of {
-    ($from:literal) => {
-        concat!(
-            "WITH page AS MATERIALIZED (SELECT p.tenant_id, p.id FROM ",
-            $from,
-            " AND p.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND ($2::text IS NULL OR p.kind = $2)
-              AND p.id < $3 ORDER BY p.id DESC LIMIT $4) SELECT ",
-            task_columns!(),
-            " FROM page p JOIN tenants n ON n.id = p.tenant_id
-              JOIN tasks t ON t.tenant_id = p.tenant_id AND t.id = p.id",
-            task_states!(),
-            "ORDER BY t.id DESC"
-        )
-    };
-}
-
-const ANY: &str = page_of!("tasks p WHERE true");
-const WAITING: &str = page_of!("queue p WHERE NOT EXISTS (SELECT FROM leases r WHERE r.task_id = p.task_id)");
-const RUNNING: &str = page_of!("leases p WHERE true");
-const SUCCEEDED: &str = page_of!("finished p WHERE p.state = 3");
-const DEAD: &str = page_of!("finished p WHERE p.state = 4");
-const CANCELLED: &str = page_of!("finished p WHERE p.state = 5");
-
-/// A page of tasks, newest first.
-pub(super) async fn page(
-    source: &Source,
-    tenant: &TenantName,
-    state: Option<TaskState>,
-    kind: Option<&str>,
-    page: PageRequest,
-) -> Result<Page<Task>> {
-    let scope = ["tasks", tenant.as_str(), state.map_or("", TaskState::name), kind.unwrap_or("")];
-    let before: i64 = token::decode(&scope, &page.token)?.unwrap_or(i64::MAX);
-    let statement = match state {
-        None => ANY,
-        Some(TaskState::Waiting) => WAITING,
-        Some(TaskState::Running) => RUNNING,
-        Some(TaskState::Succeeded) => SUCCEEDED,
-        Some(TaskState::Dead) => DEAD,
-        Some(TaskState::Cancelled) => CANCELLED,
-    };
-    let kind = kind.map(|kind| clean(kind.to_owned()));
-    let mut read = PageRows::new(page.size, TaskRow::bytes);
-    let rows =
-        |missing| query_as(statement).bind(tenant.as_str()).bind(kind.as_deref()).bind(before).bind(missing);
-    source.fill(&mut read, rows).await?;
-    let Page { items, next_token } = read.cut(|last| token::encode(&scope, &last.id));
-    let items = items.into_iter().map(TaskRow::decode).collect::<Result<_>>()?;
-    Ok(Page { items, next_token })
-}
-
-async fn horizon(source: &Source) -> Result<i64> {
-    let row = source.row(|| query_as::<_, (i64,)>("SELECT task_log_settled()")).await?;
-    Ok(row.map_or(0, |(place,)| place))
-}
-
-/// Waiting tasks of one queue.
+/// Unfinished tasks of one queue.
 pub(super) async fn waiting(
     source: &Source,
     tenant: &TenantName,
-    priority: Priority,
+    of: Priority,
     kind: &str,
     after: i64,
     limit: u32,
-) -> Result<Vec<Waiting>> {
-    let (horizon, kind) = (horizon(source).await?, clean(kind.to_owned()));
+) -> Result<Vec<Task>> {
+    let kind = clean(kind.to_owned());
     let rows = || {
-        query_as::<_, WaitingRow>(
-            "SELECT q.task_id, $1::text AS tenant, q.kind, q.priority, q.id, q.run_at FROM queue q
-             WHERE q.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND q.priority = $2 AND q.kind = $3
-               AND q.id > $4 AND q.id + 0 <= $5
-               AND NOT EXISTS (SELECT FROM leases l WHERE l.task_id = q.task_id)
-             ORDER BY q.id LIMIT $6",
-        )
+        query_as::<_, TaskRow>(concat!(
+            "SELECT ",
+            queue_columns!(),
+            " FROM (SELECT * FROM queue WHERE tenant_id = (SELECT id FROM tenants WHERE name = $1) AND priority = $2
+                      AND kind = $3 AND place > $4 ORDER BY place LIMIT $5) q
+              LEFT JOIN leases l ON l.place = q.place ORDER BY q.place"
+        ))
         .bind(tenant.as_str())
-        .bind(priority.number())
+        .bind(of.number())
         .bind(&kind)
         .bind(after)
-        .bind(horizon)
         .bind(i64::from(limit))
     };
-    source.rows(rows).await?.into_iter().map(WaitingRow::decode).collect()
+    let rows = source.load(rows, TaskRow::bytes).await?;
+    rows.into_iter().map(|row| row.decode(tenant.clone())).collect()
 }
 
-/// Waiting tasks of all queues.
-pub(super) async fn new(source: &Source, after: i64, limit: u32) -> Result<Vec<Waiting>> {
-    let horizon = horizon(source).await?;
-    if horizon <= after {
-        return Ok(Vec::new());
+/// Unfinished tasks of a shard.
+pub(super) async fn new(database: &Database, shard: Shard, after: i64, limit: u32) -> Result<Vec<Task>> {
+    let rows = || {
+        query_as::<_, TaskRow>(concat!(
+            "SELECT ",
+            queue_columns!(),
+            " FROM (SELECT * FROM queue WHERE place > $1 AND place <= $2 ORDER BY place LIMIT $3) q
+              LEFT JOIN leases l ON l.place = q.place ORDER BY q.place"
+        ))
+        .bind(after.max(*shard.places().start()))
+        .bind(*shard.places().end())
+        .bind(i64::from(limit))
+    };
+    let rows = database.primary.load(rows, TaskRow::bytes).await?;
+    decode(database, rows.into_iter().map(|row| (row, ()))).await.map(firsts)
+}
+
+/// Those of the tasks that are not finished.
+pub(super) async fn some(database: &Database, ids: &[Id]) -> Result<Vec<Task>> {
+    let (places, moments) = columns(ids.iter().copied());
+    let rows = || {
+        query_as::<_, TaskRow>(concat!(
+            "SELECT ",
+            queue_columns!(),
+            " FROM unnest($1::bigint[], $2::bigint[]) AS e (place, created_at)
+              JOIN queue q ON q.place = e.place AND q.created_at = e.created_at LEFT JOIN leases l ON l.place = q.place"
+        ))
+        .bind(&places)
+        .bind(&moments)
+    };
+    let rows = database.primary.load(rows, TaskRow::bytes).await?;
+    decode(database, rows.into_iter().map(|row| (row, ()))).await.map(firsts)
+}
+
+/// Unfinished tasks of a shard that have a recorded lease, and its token.
+pub(super) async fn running(
+    database: &Database,
+    shard: Shard,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<(Task, Id)>> {
+    let rows = || {
+        query_as::<_, LeasedRow>(concat!(
+            "SELECT ",
+            queue_columns!(),
+            ", l.token FROM (SELECT * FROM leases WHERE place > $1 AND place <= $2 ORDER BY place LIMIT $3) l
+              JOIN queue q ON q.place = l.place ORDER BY q.place"
+        ))
+        .bind(after.max(*shard.places().start()))
+        .bind(*shard.places().end())
+        .bind(i64::from(limit))
+    };
+    let rows = database.primary.load(rows, |row: &LeasedRow| row.task.bytes()).await?;
+    decode(database, rows.into_iter().map(|row| (row.task, id(row.token)))).await
+}
+
+#[derive(sqlx::FromRow)]
+struct LeasedRow {
+    #[sqlx(flatten)]
+    task: TaskRow,
+    token: Uuid,
+}
+
+fn firsts<T>(pairs: Vec<(Task, T)>) -> Vec<Task> {
+    pairs.into_iter().map(|(task, _)| task).collect()
+}
+
+/// Tasks of any tenants, each with what belongs to it.
+async fn decode<T>(database: &Database, rows: impl Iterator<Item = (TaskRow, T)>) -> Result<Vec<(Task, T)>> {
+    let rows: Vec<(TaskRow, T)> = rows.collect();
+    let ids: Vec<i64> = rows.iter().map(|(row, _)| row.tenant_id).collect();
+    let (mut names, missing) = database.known_names(&ids);
+    if !missing.is_empty() {
+        let found =
+            || query_as::<_, (i64, String)>("SELECT id, name FROM tenants WHERE id = ANY($1)").bind(&missing);
+        for (id, name) in database.primary.rows(found).await? {
+            let name = tenant_name(name)?;
+            database.learn_tenant(&name, id);
+            names.insert(id, name);
+        }
     }
-    let rows = || {
-        query_as::<_, WaitingRow>(
-            "WITH page AS MATERIALIZED (
-                 SELECT * FROM queue q WHERE q.id > $1 AND q.id + 0 <= $2
-                   AND NOT EXISTS (SELECT FROM leases l WHERE l.task_id = q.task_id)
-                 ORDER BY q.id LIMIT $3
-             )
-             SELECT q.task_id, n.name AS tenant, q.kind, q.priority, q.id, q.run_at
-             FROM page q JOIN tenants n ON n.id = q.tenant_id ORDER BY q.id",
-        )
-        .bind(after)
-        .bind(horizon)
-        .bind(i64::from(limit))
+    let decode = |(row, more): (TaskRow, T)| {
+        let missing = || tidemill_store::Error::Internal(format!("tenant {} is gone", row.tenant_id));
+        let name = names.get(&row.tenant_id).ok_or_else(missing)?.clone();
+        Ok((row.decode(name)?, more))
     };
-    source.rows(rows).await?.into_iter().map(WaitingRow::decode).collect()
+    rows.into_iter().map(decode).collect()
 }
 
-/// Running tasks.
-pub(super) async fn running(source: &Source, after: i64, limit: u32) -> Result<Vec<Running>> {
-    let rows = || {
-        query_as::<_, RunningRow>(
-            "SELECT l.task_id, n.name AS tenant, l.kind, l.priority, l.id, q.run_at, l.worker, l.token, l.expires_at,
-                    l.attempt, t.max_attempts
-             FROM leases l JOIN queue q ON q.id = l.id JOIN tasks t ON t.tenant_id = l.tenant_id AND t.id = l.id
-             JOIN tenants n ON n.id = l.tenant_id WHERE l.id > $1 ORDER BY l.id LIMIT $2",
-        )
-        .bind(after)
-        .bind(i64::from(limit))
-    };
-    source.rows(rows).await?.into_iter().map(RunningRow::decode).collect()
-}
-
-/// The queues that have waiting tasks, and the place up to which all tasks are among them.
-pub(super) async fn queues(source: &Source) -> Result<Queues> {
-    let last_sequence = horizon(source).await?;
+/// The queues of a shard that have waiting tasks, and the place up to which all tasks are among them.
+pub(super) async fn queues(source: &Source, shard: Shard) -> Result<Queues> {
+    let number = shard.number();
+    let last = || query_as::<_, (i64,)>("SELECT settled_place_of($1)").bind(i64::from(number));
+    let last_place = source.row(last).await?.map_or(shard.place(0), |(place,)| place);
     let rows = || {
         query_as::<_, (String, i32, String, i64)>(
             "SELECT n.name, c.priority, c.kind, c.count FROM present_counts c JOIN tenants n ON n.id = c.tenant_id
-             WHERE c.what = 1 AND c.count > 0",
+             WHERE c.what = 1 AND c.count > 0 AND n.shard = $1",
         )
+        .bind(i32::from(number))
     };
     let depth = |(tenant, number, kind, waiting)| -> Result<QueueDepth> {
         Ok(QueueDepth { tenant: tenant_name(tenant)?, priority: priority(number)?, kind, waiting })
     };
     let depths = source.rows(rows).await?.into_iter().map(depth).collect::<Result<_>>()?;
-    Ok(Queues { depths, last_sequence })
+    Ok(Queues { depths, last_place })
 }
 
 /// A tenant's tasks by priority and state.

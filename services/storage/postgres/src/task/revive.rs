@@ -1,13 +1,13 @@
 //! Tasks put back by hand.
 
 use async_trait::async_trait;
-use sqlx::query;
+use sqlx::query_as;
 use tidemill_kernel::{Id, TenantName, Timestamp};
 use tidemill_store::Error;
-use tidemill_store::task::{Task, TaskState, Waiting};
+use tidemill_store::task::{Task, TaskState};
 
-use super::cancel::find;
-use super::row::uuid;
+use super::cancel::{find, known};
+use super::row::{placed, state};
 use crate::writer::{Outcome, Step, Write};
 
 /// Puts one task back.
@@ -17,35 +17,38 @@ pub(super) struct ReviveTask {
     pub(super) now: Timestamp,
 }
 
+const BACK: &str = "
+    WITH h AS (
+        DELETE FROM history WHERE tenant_id = $1 AND state IN (4, 5) AND place = $2 AND created_at = $3
+            AND day IN (-1, ($3 / 86400000000)::integer)
+        RETURNING *
+    ), q AS (
+        INSERT INTO queue (place, tenant_id, created_at, run_at, max_attempts, attempt, priority, kind, payload, keep, key_until,
+                           trace_parent, options, key, error, progress, checkpoint)
+        SELECT place, tenant_id, created_at, $4, max_attempts, 0, priority, kind, payload, keep, key_until, trace_parent,
+               options, key, error, progress, checkpoint
+        FROM h
+    )
+    SELECT state FROM h";
+
 #[async_trait]
 impl Write for ReviveTask {
-    type Output = (Task, Waiting);
+    type Output = Task;
 
-    async fn run(calls: &[Self], step: &mut Step<'_>) -> Outcome<Vec<(Task, Waiting)>> {
+    async fn run(calls: &[Self], step: &mut Step<'_>) -> Outcome<Vec<Task>> {
         let mut revived = Vec::with_capacity(calls.len());
-        for call in calls {
-            let (tenant, place, _) = find(&call.tenant, call.id, step).await?;
-            let lock = query("SELECT FROM finished WHERE tenant_id = $1 AND id = $2 FOR UPDATE");
-            step.execute(lock.bind(tenant).bind(place)).await?;
-            let (_, _, mut task) = find(&call.tenant, call.id, step).await?;
-            if !matches!(task.state, TaskState::Dead | TaskState::Cancelled) {
-                return Err(Error::cannot_revive(call.id, task.state).into());
-            }
-            let priority = task.new.priority.number();
-            let back = query(
-                "WITH f AS (DELETE FROM finished WHERE tenant_id = $1 AND id = $2 RETURNING tenant_id, id, kind, error)
-                 INSERT INTO queue (tenant_id, priority, kind, id, task_id, run_at, attempt, worker, error)
-                 SELECT tenant_id, $3, kind, id, $5, $4, 0, '', error FROM f",
-            );
-            let back = back.bind(tenant).bind(place).bind(priority).bind(call.now.as_micros());
-            step.execute(back.bind(uuid(call.id))).await?;
-            step.changes.shift(tenant, priority, &task.new.kind, task.state, TaskState::Waiting);
-            task.new.run_at = call.now;
-            (task.state, task.attempt, task.started_at, task.finished_at) =
-                (TaskState::Waiting, 0, None, None);
-            task.worker.clear();
-            let waiting = task.waiting(place);
-            revived.push((task, waiting));
+        for ReviveTask { tenant: name, id, now } in calls {
+            let tenant = known(name, *id, step).await?;
+            let (place, created_at) = placed(*id);
+            let back = query_as::<_, (i32,)>(BACK).bind(tenant).bind(place).bind(created_at);
+            let before = step.row(back.bind(now.as_micros())).await?;
+            let task = find(name, *id, step).await?;
+            let Some((before,)) = before else {
+                return Err(Error::cannot_revive(*id, task.state).into());
+            };
+            let new = &task.new;
+            step.changes.shift(tenant, new.priority.number(), &new.kind, state(before)?, TaskState::Waiting);
+            revived.push(task);
         }
         Ok(revived)
     }

@@ -1,138 +1,177 @@
 //! Rows of tasks, and what they mean.
 
-use sqlx::FromRow;
-use tidemill_kernel::{Id, Priority, Timestamp};
-use tidemill_store::task::{NewTask, Running, Task, TaskState, Waiting};
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Decode, FromRow, Postgres, Row, Type};
+use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
+use tidemill_store::task::{Attempt, NewTask, Task, TaskState};
+use tidemill_store::text::clean;
 use tidemill_store::{Error, Result};
 use uuid::Uuid;
 
-use crate::tenant::tenant_name;
-
-/// The columns of [`TaskRow`], of a task `t` of a tenant `n` as it stands: waiting in `q`, leased in `l`, or in `f`.
-macro_rules! task_columns {
+/// The columns of [`TaskRow`], of an unfinished task `q` with the lease `l` that it may have.
+macro_rules! queue_columns {
     () => {
-        "t.id, t.tenant_id, n.name AS tenant, t.task_id, t.kind, t.priority, t.payload, t.key, t.max_attempts,
-         t.trace_parent, t.created_at,
-         CASE WHEN l.task_id IS NOT NULL THEN 2 WHEN q.id IS NOT NULL THEN 1 ELSE f.state END AS state,
-         coalesce(l.attempt, q.attempt, f.attempt) AS attempt, coalesce(q.run_at, f.run_at) AS run_at,
-         coalesce(l.started_at, q.started_at, f.started_at) AS started_at, f.finished_at,
-         coalesce(l.worker, q.worker, f.worker) AS worker, coalesce(q.error, f.error) AS error,
-         coalesce(f.result, '') AS result"
+        "q.place, q.tenant_id, q.created_at, q.run_at, q.max_attempts, q.priority, q.kind, q.payload, q.keep, q.key_until,
+         q.trace_parent, q.options, q.key, q.error, q.progress, q.checkpoint,
+         CASE WHEN l.place IS NULL THEN 1 ELSE 2 END AS state, coalesce(l.number, q.attempt) AS attempt,
+         coalesce(l.started_at, q.started_at) AS started_at, coalesce(l.worker, q.worker) AS worker,
+         NULL::bigint AS finished_at, NULL::text AS result"
     };
 }
-pub(super) use task_columns;
+pub(super) use queue_columns;
 
-/// Where a task `t` may stand.
-macro_rules! task_states {
+/// The columns of [`TaskRow`], of a finished task `h`.
+macro_rules! history_columns {
     () => {
-        " LEFT JOIN queue q ON q.id = t.id LEFT JOIN leases l ON l.task_id = t.task_id
-          LEFT JOIN finished f ON f.tenant_id = t.tenant_id AND f.id = t.id "
+        "h.place, h.tenant_id, h.created_at, h.run_at, h.max_attempts, h.priority, h.kind, h.payload, h.keep, h.key_until,
+         h.trace_parent, h.options, h.key, h.error, h.progress, h.checkpoint,
+         h.state, h.attempt, h.started_at, h.worker, h.finished_at, h.result"
     };
 }
-pub(super) use task_states;
+pub(super) use history_columns;
 
 /// A task as a statement returns it.
-#[derive(Debug, FromRow)]
+#[derive(Debug)]
 pub(super) struct TaskRow {
-    pub(super) id: i64,
+    pub(super) id: Id,
     pub(super) tenant_id: i64,
-    tenant: String,
-    task_id: Uuid,
-    kind: String,
     priority: i32,
-    pub(super) payload: String,
-    key: String,
-    max_attempts: i64,
-    trace_parent: String,
-    created_at: i64,
-    state: i32,
-    attempt: i64,
-    run_at: i64,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
-    worker: String,
+    /// Without its priority.
+    new: NewTask,
     error: String,
+    progress: String,
+    checkpoint: Vec<u8>,
+    state: i32,
+    attempt: u32,
+    started_at: Option<Timestamp>,
+    worker: String,
+    finished_at: Option<Timestamp>,
     result: String,
 }
 
 impl TaskRow {
-    pub(super) fn decode(self) -> Result<Task> {
+    pub(super) fn decode(self, tenant: TenantName) -> Result<Task> {
+        let Self {
+            id, error, progress, checkpoint, attempt, started_at, finished_at, worker, result, ..
+        } = self;
+        let new = NewTask { priority: priority(self.priority)?, ..self.new };
+        let state = state(self.state)?;
         Ok(Task {
-            new: NewTask {
-                id: id(self.task_id),
-                kind: self.kind,
-                priority: priority(self.priority)?,
-                payload: self.payload,
-                key: self.key,
-                run_at: Timestamp::from_micros(self.run_at),
-                max_attempts: number(self.max_attempts),
-                trace_parent: self.trace_parent,
-            },
-            tenant: tenant_name(self.tenant)?,
-            state: state(self.state)?,
-            attempt: number(self.attempt),
-            created_at: Timestamp::from_micros(self.created_at),
-            started_at: self.started_at.map(Timestamp::from_micros),
-            finished_at: self.finished_at.map(Timestamp::from_micros),
-            worker: self.worker,
-            error: self.error,
-            result: self.result,
+            id,
+            new,
+            tenant,
+            state,
+            attempt,
+            started_at,
+            finished_at,
+            worker,
+            error,
+            result,
+            progress,
+            checkpoint,
         })
     }
 
     /// About how many bytes it has.
     pub(super) fn bytes(&self) -> usize {
-        300 + self.payload.len() + self.error.len() + self.result.len()
+        let texts = [&self.new.payload, &self.error, &self.result, &self.progress].map(String::len);
+        texts.iter().sum::<usize>() + self.new.options.len() + self.checkpoint.len()
     }
 }
 
-/// A task for the scheduler as a statement returns it.
-#[derive(Debug, FromRow)]
-pub(super) struct WaitingRow {
-    task_id: Uuid,
-    tenant: String,
-    kind: String,
-    priority: i32,
-    id: i64,
-    run_at: i64,
-}
-
-impl WaitingRow {
-    pub(super) fn decode(self) -> Result<Waiting> {
-        Ok(Waiting {
-            id: id(self.task_id),
-            tenant: tenant_name(self.tenant)?,
-            kind: self.kind,
-            priority: priority(self.priority)?,
-            sequence: self.id,
-            run_at: Timestamp::from_micros(self.run_at),
+impl FromRow<'_, PgRow> for TaskRow {
+    /// By position: rows come by the thousand.
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let mut columns = Columns { row, next: 0 };
+        let (place, tenant_id) = (columns.next()?, columns.next()?);
+        let id = Id::placed(columns.moment()?, place);
+        let (run_at, max_attempts, priority) = (columns.moment()?, columns.count()?, columns.next()?);
+        // Fields are read in the order in which they are written here.
+        let new = NewTask {
+            run_at,
+            max_attempts,
+            priority: Priority::Normal,
+            kind: columns.next()?,
+            payload: columns.next()?,
+            keep: columns.next::<Option<i64>>()?.map(|keep| Duration::from_micros(keep.unsigned_abs())),
+            key_until: columns.some_moment()?.unwrap_or_default(),
+            trace_parent: columns.or_empty()?,
+            options: columns.or_empty()?,
+            key: columns.or_empty()?,
+        };
+        Ok(Self {
+            id,
+            tenant_id,
+            priority,
+            new,
+            error: columns.or_empty()?,
+            progress: columns.or_empty()?,
+            checkpoint: columns.or_empty()?,
+            state: columns.next()?,
+            attempt: columns.count()?,
+            started_at: columns.some_moment()?,
+            worker: columns.or_empty()?,
+            finished_at: columns.some_moment()?,
+            result: columns.or_empty()?,
         })
     }
 }
 
-/// A running task as a statement returns it: as it would wait, then its lease.
-#[derive(Debug, FromRow)]
-pub(super) struct RunningRow {
-    #[sqlx(flatten)]
-    waiting: WaitingRow,
-    worker: String,
-    token: Uuid,
-    expires_at: i64,
-    attempt: i64,
-    max_attempts: i64,
+/// The columns of a row, one after another.
+struct Columns<'r> {
+    row: &'r PgRow,
+    next: usize,
 }
 
-impl RunningRow {
-    pub(super) fn decode(self) -> Result<Running> {
-        Ok(Running {
-            waiting: self.waiting.decode()?,
-            worker: self.worker,
-            token: id(self.token),
-            expires_at: Timestamp::from_micros(self.expires_at),
-            attempt: number(self.attempt),
-            max_attempts: number(self.max_attempts),
-        })
+impl<'r> Columns<'r> {
+    fn next<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> sqlx::Result<T> {
+        self.next += 1;
+        self.row.try_get(self.next - 1)
     }
+
+    /// What is empty is null.
+    fn or_empty<T: Default + Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> sqlx::Result<T> {
+        Ok(self.next::<Option<T>>()?.unwrap_or_default())
+    }
+
+    fn moment(&mut self) -> sqlx::Result<Timestamp> {
+        self.next().map(Timestamp::from_micros)
+    }
+
+    fn some_moment(&mut self) -> sqlx::Result<Option<Timestamp>> {
+        Ok(self.next::<Option<i64>>()?.map(Timestamp::from_micros))
+    }
+
+    fn count(&mut self) -> sqlx::Result<u32> {
+        Ok(u32::try_from(self.next::<i64>()?).unwrap_or(0))
+    }
+}
+
+/// A task's place and moment, as the database knows it.
+pub(super) fn placed(id: Id) -> (i64, i64) {
+    (id.place(), id.moment().as_micros())
+}
+
+/// Columns of places and moments.
+pub(super) fn columns(ids: impl Iterator<Item = Id>) -> (Vec<i64>, Vec<i64>) {
+    ids.map(placed).unzip()
+}
+
+/// An attempt with clean texts.
+pub(super) fn cleaned(attempt: Attempt) -> Attempt {
+    Attempt { worker: clean(attempt.worker), ..attempt }
+}
+
+/// What is empty is null.
+pub(super) fn text(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// What is empty is null.
+pub(super) fn bytes(bytes: &[u8]) -> Option<&[u8]> {
+    (!bytes.is_empty()).then_some(bytes)
 }
 
 /// An id as the database holds it.
@@ -153,8 +192,4 @@ pub(crate) fn priority(number: i32) -> Result<Priority> {
 /// A state from its number.
 pub(super) fn state(number: i32) -> Result<TaskState> {
     TaskState::from_number(number).ok_or_else(|| Error::Internal(format!("{number} is no task state")))
-}
-
-fn number(stored: i64) -> u32 {
-    u32::try_from(stored).unwrap_or(0)
 }

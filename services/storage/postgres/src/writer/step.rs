@@ -1,8 +1,10 @@
 //! What a step works with: its transaction, and the changes of counts that it adds at its end.
 
+use std::collections::HashMap;
+
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres, query, query_as};
+use sqlx::{Decode, PgConnection, Postgres, Row as _, Type, query, query_as};
 use tidemill_kernel::TenantName;
 use tidemill_store::Error;
 
@@ -10,6 +12,7 @@ use super::Outcome;
 use crate::database::Database;
 use crate::ledger::Changes;
 use crate::reader::{Row, Rows};
+use crate::tenant::tenant_name;
 
 /// A statement with its parameters.
 pub(crate) type Statement<'a> = Query<'a, Postgres, PgArguments>;
@@ -20,11 +23,13 @@ pub(crate) struct Step<'a> {
     database: &'a Database,
     /// Written at the end of the step.
     pub(crate) changes: Changes,
+    /// How many changes its statements have written themselves.
+    pub(crate) counted: u64,
 }
 
 impl<'a> Step<'a> {
     pub(super) fn new(connection: &'a mut PgConnection, database: &'a Database) -> Self {
-        Self { connection, database, changes: Changes::default() }
+        Self { connection, database, changes: Changes::default(), counted: 0 }
     }
 
     /// Runs a statement; how many rows it changed.
@@ -44,6 +49,20 @@ impl<'a> Step<'a> {
         Ok(self.rows(statement).await?.into_iter().next())
     }
 
+    /// The value of a statement that returns one.
+    pub(crate) async fn value<T>(&mut self, statement: Statement<'_>) -> Outcome<T>
+    where
+        T: for<'r> Decode<'r, Postgres> + Type<Postgres>,
+    {
+        let statement = statement.persistent(self.database.settings.persistent);
+        Ok(statement.fetch_one(&mut *self.connection).await?.try_get(0)?)
+    }
+
+    /// The number of a tenant that was seen before.
+    pub(crate) fn known_tenant(&self, name: &TenantName) -> Option<i64> {
+        self.database.known_tenant(name)
+    }
+
     /// The number of a tenant. [`Error::NotFound`] without it.
     pub(crate) async fn tenant(&mut self, name: &TenantName) -> Outcome<i64> {
         if let Some(id) = self.database.known_tenant(name) {
@@ -55,18 +74,23 @@ impl<'a> Step<'a> {
         Ok(id)
     }
 
-    /// Takes places in the log, in rising order.
-    pub(crate) async fn take_places(&mut self, count: usize) -> Outcome<Vec<i64>> {
-        let count = i32::try_from(count).unwrap_or(i32::MAX);
-        let taken = query_as::<_, (Vec<i64>,)>("SELECT task_log_take($1)").bind(count);
-        Ok(self.row(taken).await?.map(|(places,)| places).unwrap_or_default())
+    /// The names of tenants by their numbers.
+    pub(crate) async fn tenant_names(&mut self, ids: &[i64]) -> Outcome<HashMap<i64, TenantName>> {
+        let (mut names, missing) = self.database.known_names(ids);
+        if !missing.is_empty() {
+            let found = query_as::<_, (i64, String)>("SELECT id, name FROM tenants WHERE id = ANY($1)");
+            for (id, name) in self.rows(found.bind(missing)).await? {
+                names.insert(id, tenant_name(name)?);
+            }
+        }
+        Ok(names)
     }
 
     /// Writes the changes of counts down; how many there were.
     pub(super) async fn save_changes(self) -> Outcome<u64> {
         let columns = self.changes.into_columns();
         if columns.tenants.is_empty() {
-            return Ok(0);
+            return Ok(self.counted);
         }
         let insert = query(
             "INSERT INTO count_changes (id, tenant_id, what, priority, kind, change)
@@ -75,7 +99,7 @@ impl<'a> Step<'a> {
         let insert = insert.bind(&columns.tenants).bind(&columns.whats).bind(&columns.priorities);
         let insert = insert.bind(&columns.kinds).bind(&columns.changes);
         let insert = insert.persistent(self.database.settings.persistent);
-        Ok(insert.execute(&mut *self.connection).await?.rows_affected())
+        Ok(self.counted + insert.execute(&mut *self.connection).await?.rows_affected())
     }
 }
 

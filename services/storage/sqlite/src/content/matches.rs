@@ -51,7 +51,7 @@ pub(super) fn insert(
     let tasks = task::insert(&tasks, step)?;
     let sent = new.iter().zip(&tasks).map(|((query, candidate), task)| {
         let score = if candidate.new.score.is_finite() { candidate.new.score } else { 0.0 };
-        Sent(*query, candidate.document, score, (!task.duplicate).then_some(task.sequence))
+        Sent(*query, candidate.document, score, (!task.duplicate).then(|| task.id.place()))
     });
     let sent: Vec<Sent> = sent.collect();
     let insert = query(

@@ -1,74 +1,47 @@
-//! What can be read of the log.
+//! Tasks read whole: one, those of a queue or a shard in their order, single ones.
 
-use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName};
-use tidemill_store::task::{Running, Task, TaskState, Waiting};
-use tidemill_store::{Result, token};
+use rusqlite::{Connection, Row, ToSql, params};
+use tidemill_kernel::{Id, Priority, Shard, TenantName};
+use tidemill_store::Result;
+use tidemill_store::task::Task;
 
-use super::row::{RunningRow, TaskRow, WaitingRow, task_json, waiting_json};
-use crate::reader::{PageRows, Readers};
-use crate::statement::json;
-use crate::statement::query;
+use super::row::{Decoder, Load, finished, places, queued, token};
+use crate::error::failed;
+use crate::reader::Readers;
 
 /// One task.
 pub(super) async fn task(readers: &Readers, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
-    let row = query(concat!(
-        "SELECT ",
-        task_json!(),
-        " FROM tasks t JOIN task_states s ON s.id = t.id JOIN tenants n ON n.id = t.tenant_id
-          WHERE t.task_id = ?1 AND n.name = ?2"
-    ));
-    let row: Option<TaskRow> = readers.row(row.bind(id.as_bytes().to_vec()).bind(tenant.as_str())).await?;
-    row.map(|row| row.decode(tenant.clone())).transpose()
+    let tenant = tenant.clone();
+    readers
+        .with(move |connection| {
+            // Of one moment, so that a task that ends meanwhile is in one of the tables.
+            let moment = connection.unchecked_transaction().map_err(failed)?;
+            Ok(find(&moment, &tenant, id)?.map(|(_, task)| task))
+        })
+        .await
 }
 
-/// One state's tasks of the tenant, newest first: a walk down the index.
-macro_rules! of_state {
-    ($state:literal) => {
-        concat!(
-            "SELECT ",
-            task_json!(),
-            ", s.id FROM task_states s CROSS JOIN tasks t ON t.id = s.id
-              WHERE s.tenant_id = (SELECT id FROM tenants WHERE name = ?1) AND s.state = ",
-            $state,
-            " AND s.id < ?4 AND (?2 IS NULL OR ?2 = ",
-            $state,
-            ") AND (?3 IS NULL OR s.kind = ?3)"
-        )
-    };
+/// The task with this id, if it is the tenant's, and the number of its queue.
+pub(super) fn find(connection: &Connection, tenant: &TenantName, id: Id) -> Result<Option<(i64, Task)>> {
+    for sql in [QUEUED, FINISHED] {
+        let mut found = None;
+        rows(connection, sql, params![id.place()], |decoder, row| {
+            found = Some((row.get(1).map_err(failed)?, decoder.task(row)?));
+            Ok(false)
+        })?;
+        if let Some(found) = found {
+            return Ok(Some(found).filter(|(_, task)| task.id == id && task.tenant == *tenant));
+        }
+    }
+    Ok(None)
 }
 
-/// A page of tasks, newest first: SQLite merges the walks, so that a row is read only when it is shown.
-pub(super) async fn page(
-    readers: &Readers,
-    tenant: &TenantName,
-    state: Option<TaskState>,
-    kind: Option<&str>,
-    page: PageRequest,
-) -> Result<Page<Task>> {
-    let scope = ["tasks", tenant.as_str(), state.map_or("", TaskState::name), kind.unwrap_or("")];
-    let before: Option<i64> = token::decode(&scope, &page.token)?;
-    let rows = query(concat!(
-        of_state!("1"),
-        " UNION ALL ",
-        of_state!("2"),
-        " UNION ALL ",
-        of_state!("3"),
-        " UNION ALL ",
-        of_state!("4"),
-        " UNION ALL ",
-        of_state!("5"),
-        " ORDER BY 2 DESC LIMIT ?5"
-    ));
-    let mut read = PageRows::new(page.size);
-    let rows = rows.bind(tenant.as_str()).bind(state.map(TaskState::number)).bind(kind);
-    let rows = rows.bind(before.unwrap_or(i64::MAX)).bind(read.missing());
-    read.read(readers, rows, json::<TaskRow>).await?;
-    let Page { items, next_token } = read.cut(|last| token::encode(&scope, &last.sequence));
-    let items = items.into_iter().map(|row| row.decode(tenant.clone())).collect::<Result<_>>()?;
-    Ok(Page { items, next_token })
-}
+pub(super) const QUEUED: &str =
+    concat!("SELECT ", queued!(), " FROM queue q LEFT JOIN leases l ON l.place = q.place WHERE q.place = ?1");
 
-/// Waiting tasks of one queue.
+pub(super) const FINISHED: &str = concat!("SELECT ", finished!(), " FROM history h WHERE h.place = ?1");
+
+/// Unfinished tasks of one queue.
 pub(super) async fn waiting(
     readers: &Readers,
     tenant: &TenantName,
@@ -76,40 +49,107 @@ pub(super) async fn waiting(
     kind: &str,
     after: i64,
     limit: u32,
-) -> Result<Vec<Waiting>> {
-    let rows = query(concat!(
+) -> Result<Vec<Task>> {
+    const WAITING: &str = concat!(
         "SELECT ",
-        waiting_json!(),
-        " FROM tenants n CROSS JOIN task_states s ON s.tenant_id = n.id CROSS JOIN tasks t ON t.id = s.id
-          WHERE n.name = ?1 AND s.priority = ?2 AND s.kind = ?3 AND s.state = 1 AND s.id > ?4
-          ORDER BY s.id LIMIT ?5"
-    ));
-    let rows = rows.bind(tenant.as_str()).bind(priority.number()).bind(kind);
-    let rows: Vec<WaitingRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
-    rows.into_iter().map(WaitingRow::decode).collect()
+        queued!(),
+        " FROM tenants n CROSS JOIN task_queues t ON t.tenant_id = n.id AND t.priority = ?2 AND t.kind = ?3
+          CROSS JOIN queue q ON q.queue = t.id AND q.place > ?4 LEFT JOIN leases l ON l.place = q.place
+          WHERE n.name = ?1 ORDER BY q.place LIMIT ?5"
+    );
+    let (tenant, kind) = (tenant.to_string(), kind.to_owned());
+    let read =
+        move |at: &Connection| load(at, WAITING, params![tenant, priority.number(), kind, after, limit]);
+    readers.with(read).await
 }
 
-/// Waiting tasks of all queues: a walk along the log itself, from a place that is near its end.
-pub(super) async fn new(readers: &Readers, after: i64, limit: u32) -> Result<Vec<Waiting>> {
-    let rows = query(concat!(
+/// Unfinished tasks of a shard.
+pub(super) async fn new(readers: &Readers, shard: Shard, after: i64, limit: u32) -> Result<Vec<Task>> {
+    const NEW: &str = concat!(
         "SELECT ",
-        waiting_json!(),
-        " FROM task_states s NOT INDEXED CROSS JOIN tasks t ON t.id = s.id
-          CROSS JOIN tenants n ON n.id = s.tenant_id WHERE s.state = 1 AND s.id > ?1 ORDER BY s.id LIMIT ?2"
-    ));
-    let rows: Vec<WaitingRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
-    rows.into_iter().map(WaitingRow::decode).collect()
+        queued!(),
+        " FROM queue q NOT INDEXED LEFT JOIN leases l ON l.place = q.place
+          WHERE q.place > ?1 AND q.place <= ?2 ORDER BY q.place LIMIT ?3"
+    );
+    let after = after.max(*shard.places().start());
+    let read = move |at: &Connection| load(at, NEW, params![after, shard.places().end(), limit]);
+    readers.with(read).await
 }
 
-/// Running tasks.
-pub(super) async fn running(readers: &Readers, after: i64, limit: u32) -> Result<Vec<Running>> {
-    let rows = query(concat!(
-        "SELECT json_array(",
-        waiting_json!(),
-        ", s.worker, hex(s.token), s.expires_at, s.attempt, t.max_attempts)
-          FROM task_states s INDEXED BY task_states_running CROSS JOIN tasks t ON t.id = s.id
-          CROSS JOIN tenants n ON n.id = s.tenant_id WHERE s.state = 2 AND s.id > ?1 ORDER BY s.id LIMIT ?2"
-    ));
-    let rows: Vec<RunningRow> = readers.rows(rows.bind(after).bind(i64::from(limit))).await?;
-    rows.into_iter().map(RunningRow::decode).collect()
+/// Unfinished tasks by id.
+pub(super) async fn single(readers: &Readers, tasks: Vec<Id>) -> Result<Vec<Task>> {
+    const SINGLE: &str = concat!(
+        "SELECT ",
+        queued!(),
+        " FROM rarray(?1) e CROSS JOIN queue q ON q.place = e.value LEFT JOIN leases l ON l.place = q.place"
+    );
+    let read = move |at: &Connection| {
+        let mut asked = tasks;
+        // In the order of the table.
+        asked.sort_unstable_by_key(|id| (id.place(), *id));
+        let mut found = Load::new();
+        rows(at, SINGLE, params![places(asked.iter().map(Id::place))], |decoder, row| {
+            let task = decoder.task(row)?;
+            let is_asked = asked.binary_search_by_key(&(task.id.place(), task.id), |id| (id.place(), *id));
+            let bytes = task.bytes();
+            Ok(is_asked.is_err() || found.push(task, bytes))
+        })?;
+        Ok(found.items)
+    };
+    readers.with(read).await
+}
+
+/// Unfinished tasks of a shard with a recorded lease, and its token.
+pub(super) async fn running(
+    readers: &Readers,
+    shard: Shard,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<(Task, Id)>> {
+    const RUNNING: &str = concat!(
+        "SELECT ",
+        queued!(),
+        " FROM leases l CROSS JOIN queue q ON q.place = l.place
+          WHERE l.place > ?1 AND l.place <= ?2 ORDER BY l.place LIMIT ?3"
+    );
+    let after = after.max(*shard.places().start());
+    let read = move |at: &Connection| {
+        let mut found = Load::new();
+        rows(at, RUNNING, params![after, shard.places().end(), limit], |decoder, row| {
+            let task = decoder.task(row)?;
+            let bytes = task.bytes();
+            Ok(found.push((task, token(row)?), bytes))
+        })?;
+        Ok(found.items)
+    };
+    readers.with(read).await
+}
+
+/// The tasks of a statement that has a task's columns, as many as fit.
+fn load(connection: &Connection, sql: &'static str, parameters: &[&dyn ToSql]) -> Result<Vec<Task>> {
+    let mut found = Load::new();
+    rows(connection, sql, parameters, |decoder, row| {
+        let task = decoder.task(row)?;
+        let bytes = task.bytes();
+        Ok(found.push(task, bytes))
+    })?;
+    Ok(found.items)
+}
+
+/// The rows of a statement that has a task's columns, while `take` wants more.
+pub(super) fn rows<'a>(
+    connection: &'a Connection,
+    sql: &'static str,
+    parameters: &[&dyn ToSql],
+    mut take: impl FnMut(&mut Decoder<'a>, &Row<'_>) -> Result<bool>,
+) -> Result<()> {
+    let mut decoder = Decoder::new(connection);
+    let mut prepared = connection.prepare_cached(sql).map_err(failed)?;
+    let mut rows = prepared.query(parameters).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        if !take(&mut decoder, row)? {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -1,99 +1,141 @@
-//! Rows of tasks as JSON arrays, and what they mean.
+//! Rows of tasks, and what they mean. A row of the queue and one of the history have the same columns.
 
-use serde::Deserialize;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
 use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
-use tidemill_store::task::{NewTask, Running, Task, TaskState, Waiting};
+use tidemill_store::page::LOAD_BYTES;
+use tidemill_store::task::{NewTask, Task, TaskState};
 use tidemill_store::{Error, Result};
 
-/// A task `t` in state `s` as [`TaskRow`].
-macro_rules! task_json {
+use crate::error::failed;
+
+/// The columns of a task `q` in the queue, with its lease `l` if it has one.
+macro_rules! queued {
     () => {
-        "json_array(t.id, t.tenant_id, s.state, s.attempt, t.created_at, s.started_at, s.finished_at, s.worker,
-                    s.error, s.result, hex(t.task_id), s.kind, s.priority, t.payload, t.key, s.run_at,
-                    t.max_attempts, t.trace_parent)"
+        "q.place, q.queue, q.created_at, q.run_at, q.key_until, q.max_attempts, coalesce(l.number, q.attempt), q.keep,
+         coalesce(l.started_at, q.started_at), q.key, q.trace_parent, coalesce(l.worker, q.worker), q.error, q.progress,
+         q.checkpoint, q.options, q.payload, iif(l.place IS NULL, 1, 2), NULL, '', l.token"
     };
 }
-pub(super) use task_json;
+pub(super) use queued;
 
-/// A task as a statement returns it.
-#[derive(Debug, Deserialize)]
-pub(super) struct TaskRow {
-    pub(super) sequence: i64,
-    pub(super) tenant: i64,
-    state: i32,
-    attempt: u32,
-    created_at: Timestamp,
-    started_at: Option<Timestamp>,
-    finished_at: Option<Timestamp>,
-    worker: String,
-    error: String,
-    result: String,
-    id: Id,
+/// The same of a finished task `h`.
+macro_rules! finished {
+    () => {
+        "h.place, h.queue, h.created_at, h.run_at, h.key_until, h.max_attempts, h.attempt, h.keep, h.started_at, h.key,
+         h.trace_parent, h.worker, h.error, h.progress, h.checkpoint, h.options, h.payload, h.state, h.finished_at,
+         h.result, NULL"
+    };
+}
+pub(super) use finished;
+
+/// A batch of places as a statement takes it: `rarray(?)`.
+pub(super) fn places(places: impl Iterator<Item = i64>) -> Rc<Vec<Value>> {
+    Rc::new(places.map(Value::Integer).collect())
+}
+
+/// What a queue's number stands for.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    pub(super) tenant: TenantName,
+    priority: Priority,
     kind: String,
-    priority: i32,
-    payload: String,
-    key: String,
-    run_at: Timestamp,
-    max_attempts: u32,
-    trace_parent: String,
 }
 
-impl TaskRow {
-    /// The task of this tenant.
-    pub(super) fn decode(self, tenant: TenantName) -> Result<Task> {
-        Ok(Task {
-            new: NewTask {
-                id: self.id,
-                kind: self.kind,
-                priority: priority(self.priority)?,
-                payload: self.payload,
-                key: self.key,
-                run_at: self.run_at,
-                max_attempts: self.max_attempts,
-                trace_parent: self.trace_parent,
-            },
-            tenant,
-            state: state(self.state)?,
-            attempt: self.attempt,
-            created_at: self.created_at,
-            started_at: self.started_at,
-            finished_at: self.finished_at,
-            worker: self.worker,
-            error: self.error,
-            result: self.result,
-        })
+/// Reads rows, and remembers the queues that they are of.
+pub(super) struct Decoder<'a> {
+    connection: &'a Connection,
+    queues: HashMap<i64, Queue>,
+}
+
+impl<'a> Decoder<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self { connection, queues: HashMap::new() }
+    }
+
+    /// The task of a row of these columns.
+    pub(super) fn task(&mut self, row: &Row<'_>) -> Result<Task> {
+        let number = row.get(1).map_err(failed)?;
+        let Queue { tenant, priority, kind } = self.queue(number)?.clone();
+        let mut task = decode(row, tenant, priority).map_err(failed)?;
+        task.new.kind = kind;
+        task.state = state(row.get(17).map_err(failed)?)?;
+        Ok(task)
+    }
+
+    fn queue(&mut self, number: i64) -> Result<&Queue> {
+        if !self.queues.contains_key(&number) {
+            let queue = find(self.connection, number)?;
+            self.queues.insert(number, queue);
+        }
+        self.queues.get(&number).ok_or_else(|| Error::Internal(format!("queue {number} is gone")))
     }
 }
 
-/// A task `t` in state `s` of a tenant `n` as [`WaitingRow`].
-macro_rules! waiting_json {
-    () => {
-        "json_array(hex(t.task_id), n.name, s.kind, s.priority, s.id, s.run_at)"
+fn find(connection: &Connection, number: i64) -> Result<Queue> {
+    let mut find = connection
+        .prepare_cached(
+            "SELECT n.name, q.priority, q.kind FROM task_queues q JOIN tenants n ON n.id = q.tenant_id WHERE q.id = ?1",
+        )
+        .map_err(failed)?;
+    let found = find.query_row([number], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)));
+    let (name, number, kind) = found.map_err(failed)?;
+    let tenant = name.parse().map_err(|_| Error::Internal(format!("`{name}` is no name of a tenant")))?;
+    Ok(Queue { tenant, priority: priority(number)?, kind })
+}
+
+fn decode(row: &Row<'_>, tenant: TenantName, priority: Priority) -> rusqlite::Result<Task> {
+    let time = |column| row.get(column).map(Timestamp::from_micros);
+    let time_or_none = |column| row.get(column).map(|time: Option<i64>| time.map(Timestamp::from_micros));
+    let keep: Option<i64> = row.get(7)?;
+    let new = NewTask {
+        kind: String::new(),
+        priority,
+        payload: row.get(16)?,
+        key: row.get(9)?,
+        key_until: time(4)?,
+        run_at: time(3)?,
+        max_attempts: row.get(5)?,
+        trace_parent: row.get(10)?,
+        keep: keep.map(|keep| Duration::from_micros(keep.unsigned_abs())),
+        options: row.get(15)?,
     };
+    let mut task = Task::stored(Id::placed(time(2)?, row.get(0)?), new, tenant);
+    task.attempt = row.get(6)?;
+    (task.started_at, task.finished_at) = (time_or_none(8)?, time_or_none(18)?);
+    (task.worker, task.error, task.result) = (row.get(11)?, row.get(12)?, row.get(19)?);
+    (task.progress, task.checkpoint) = (row.get(13)?, row.get(14)?);
+    Ok(task)
 }
-pub(super) use waiting_json;
 
-/// A waiting task as a statement returns it.
-#[derive(Debug, Deserialize)]
-pub(super) struct WaitingRow(Id, TenantName, String, i32, i64, Timestamp);
+/// The token of a row of these columns.
+pub(super) fn token(row: &Row<'_>) -> Result<Id> {
+    Ok(Id::from_bytes(row.get(20).map_err(failed)?))
+}
 
-impl WaitingRow {
-    /// The task for the scheduler.
-    pub(super) fn decode(self) -> Result<Waiting> {
-        let Self(id, tenant, kind, priority, sequence, run_at) = self;
-        Ok(Waiting { id, tenant, kind, priority: self::priority(priority)?, sequence, run_at })
+/// Tasks as they are loaded: no more than may be in memory at once, one at least.
+pub(super) struct Load<T> {
+    pub(super) items: Vec<T>,
+    bytes: usize,
+}
+
+impl<T> Load<T> {
+    pub(super) fn new() -> Self {
+        Self { items: Vec::new(), bytes: 0 }
     }
-}
 
-/// A running task as a statement returns it: as it would wait, then its lease.
-#[derive(Debug, Deserialize)]
-pub(super) struct RunningRow(WaitingRow, String, Id, Timestamp, u32, u32);
-
-impl RunningRow {
-    /// The task with its lease.
-    pub(super) fn decode(self) -> Result<Running> {
-        let Self(waiting, worker, token, expires_at, attempt, max_attempts) = self;
-        Ok(Running { waiting: waiting.decode()?, worker, token, expires_at, attempt, max_attempts })
+    /// Takes one more, if it fits; whether it did.
+    pub(super) fn push(&mut self, item: T, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes.max(1));
+        let fits = self.items.is_empty() || self.bytes <= LOAD_BYTES;
+        if fits {
+            self.items.push(item);
+        }
+        fits
     }
 }
 
@@ -103,6 +145,6 @@ pub(crate) fn priority(number: i32) -> Result<Priority> {
 }
 
 /// A state from its number.
-pub(super) fn state(number: i32) -> Result<TaskState> {
+fn state(number: i32) -> Result<TaskState> {
     TaskState::from_number(number).ok_or_else(|| Error::Internal(format!("{number} is no task state")))
 }

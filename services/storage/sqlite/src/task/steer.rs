@@ -1,12 +1,17 @@
 //! Tasks cancelled and put back by hand, and those of a query that is removed.
 
+use std::collections::HashMap;
+
 use tidemill_kernel::{Id, TenantName, Timestamp};
-use tidemill_store::task::{Task, TaskState, Waiting};
+use tidemill_store::task::{Attempt, Task, TaskState};
 use tidemill_store::{Error, Result};
 
-use super::counts::Changes;
-use super::row::{TaskRow, task_json};
-use crate::statement::query;
+use super::history::{self, Ending};
+use super::queues::Changes;
+use super::read;
+use super::record;
+use super::row::places;
+use crate::error::failed;
 use crate::writer::{Step, Write};
 
 /// Cancels one task.
@@ -20,26 +25,22 @@ impl Write for CancelTask {
     type Output = Task;
 
     fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Task>> {
-        let mut cancelled = Vec::with_capacity(calls.len());
-        for call in calls {
-            let (tenant, sequence, mut task) = find(&call.tenant, call.id, step)?;
-            match task.state {
-                TaskState::Cancelled => {}
-                TaskState::Succeeded | TaskState::Dead => {
-                    return Err(Error::cannot_cancel(call.id, task.state));
-                }
-                TaskState::Waiting | TaskState::Running => {
-                    let update = query(
-                        "UPDATE task_states SET state = 5, finished_at = ?2, token = NULL, expires_at = NULL WHERE id = ?1",
-                    );
-                    step.execute(update.bind(sequence).bind(call.now.as_micros()))?;
-                    shift(tenant, &task, TaskState::Cancelled, step)?;
-                    (task.state, task.finished_at) = (TaskState::Cancelled, Some(call.now));
-                }
+        calls.iter().map(|call| call.run_one(step)).collect()
+    }
+}
+
+impl CancelTask {
+    fn run_one(&self, step: &mut Step<'_>) -> Result<Task> {
+        let (queue, mut task) = find(&self.tenant, self.id, step)?;
+        match task.state {
+            TaskState::Cancelled => {}
+            TaskState::Succeeded | TaskState::Dead => return Err(Error::cannot_cancel(self.id, task.state)),
+            TaskState::Waiting | TaskState::Running => {
+                cancel(&[(self.id.place(), queue)], self.now, step)?;
+                (task.state, task.finished_at) = (TaskState::Cancelled, Some(self.now));
             }
-            cancelled.push(task);
         }
-        Ok(cancelled)
+        Ok(task)
     }
 }
 
@@ -51,69 +52,81 @@ pub(super) struct ReviveTask {
 }
 
 impl Write for ReviveTask {
-    type Output = (Task, Waiting);
+    type Output = Task;
 
-    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<(Task, Waiting)>> {
-        let mut revived = Vec::with_capacity(calls.len());
-        for call in calls {
-            let (tenant, sequence, mut task) = find(&call.tenant, call.id, step)?;
-            if !matches!(task.state, TaskState::Dead | TaskState::Cancelled) {
-                return Err(Error::cannot_revive(call.id, task.state));
-            }
-            let update = query(
-                "UPDATE task_states SET state = 1, attempt = 0, run_at = ?2, started_at = NULL, finished_at = NULL,
-                        worker = ''
-                 WHERE id = ?1",
-            );
-            step.execute(update.bind(sequence).bind(call.now.as_micros()))?;
-            shift(tenant, &task, TaskState::Waiting, step)?;
-            task.new.run_at = call.now;
-            (task.state, task.attempt, task.started_at, task.finished_at) =
-                (TaskState::Waiting, 0, None, None);
-            task.worker.clear();
-            let waiting = task.waiting(sequence);
-            revived.push((task, waiting));
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Task>> {
+        calls.iter().map(|call| call.run_one(step)).collect()
+    }
+}
+
+impl ReviveTask {
+    fn run_one(&self, step: &mut Step<'_>) -> Result<Task> {
+        let (queue, mut task) = find(&self.tenant, self.id, step)?;
+        if !matches!(task.state, TaskState::Dead | TaskState::Cancelled) {
+            return Err(Error::cannot_revive(self.id, task.state));
         }
-        Ok(revived)
+        history::put_back(self.id.place(), self.now, step)?;
+        let mut changes = Changes::default();
+        changes.shift(queue, task.state, TaskState::Waiting);
+        changes.save(step)?;
+        task.new.run_at = self.now;
+        (task.state, task.attempt, task.started_at, task.finished_at) = (TaskState::Waiting, 0, None, None);
+        task.worker.clear();
+        task.result.clear();
+        Ok(task)
     }
 }
 
 /// Cancels the unfinished tasks of a query's matches.
 pub(crate) fn cancel_of_query(query_number: i64, now: Timestamp, step: &mut Step<'_>) -> Result<()> {
-    let counted = query(
-        "SELECT json_array(s.tenant_id, s.priority, s.kind, s.state, count(*))
-         FROM matches m CROSS JOIN task_states s ON s.id = m.task WHERE m.query = ?1 AND s.state IN (1, 2)
-         GROUP BY s.tenant_id, s.priority, s.kind, s.state",
-    );
-    let counted: Vec<(i64, i32, String, i32, i64)> = step.rows(counted.bind(query_number))?;
+    let mut find = step.prepare(
+        "SELECT q.place, q.queue FROM matches m CROSS JOIN queue q ON q.place = m.task
+         WHERE m.query = ?1 ORDER BY q.place",
+    )?;
+    let found = find.query_map([query_number], |row| Ok((row.get(0)?, row.get(1)?)));
+    let found = found.and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>).map_err(failed)?;
+    cancel(&found, now, step)
+}
+
+/// Cancels tasks that are in the queue, given by rising places, each with its queue.
+fn cancel(tasks: &[(i64, i64)], now: Timestamp, step: &Step<'_>) -> Result<()> {
+    let attempts = attempts(tasks, step)?;
+    let gone: Vec<i64> = tasks.iter().map(|(place, _)| *place).collect();
+    record::forget(&gone, step)?;
     let mut changes = Changes::default();
-    for (tenant, priority, kind, state, count) in counted {
-        changes.add(tenant, priority, &kind, super::row::state(state)?, -count);
-        changes.add(tenant, priority, &kind, TaskState::Cancelled, count);
+    let mut endings = Vec::with_capacity(tasks.len());
+    for (place, queue) in tasks {
+        let attempt = attempts.get(place);
+        let from = if attempt.is_some() { TaskState::Running } else { TaskState::Waiting };
+        let state = TaskState::Cancelled;
+        changes.shift(*queue, from, state);
+        endings.push(Ending { place: *place, state, at: now, attempt, error: None, result: "" });
     }
-    let update = query(
-        "UPDATE task_states SET state = 5, finished_at = ?2, token = NULL, expires_at = NULL
-         WHERE id IN (SELECT task FROM matches WHERE query = ?1 AND task IS NOT NULL) AND state IN (1, 2)",
-    );
-    step.execute(update.bind(query_number).bind(now.as_micros()))?;
+    history::keep(&endings, step)?;
+    history::remove(&gone, step)?;
     changes.save(step)
 }
 
-/// The tenant's number, the place in the log, and the task.
-fn find(tenant: &TenantName, id: Id, step: &mut Step<'_>) -> Result<(i64, i64, Task)> {
-    let found = query(concat!(
-        "SELECT ",
-        task_json!(),
-        " FROM tasks t JOIN task_states s ON s.id = t.id JOIN tenants n ON n.id = t.tenant_id
-          WHERE t.task_id = ?1 AND n.name = ?2"
-    ));
-    let found: Option<TaskRow> = step.row(found.bind(id.as_bytes().to_vec()).bind(tenant.as_str()))?;
-    let row = found.ok_or_else(|| Error::NotFound { what: "task", name: id.to_string() })?;
-    Ok((row.tenant, row.sequence, row.decode(tenant.clone())?))
+/// The recorded attempts of tasks, by place.
+fn attempts(tasks: &[(i64, i64)], step: &Step<'_>) -> Result<HashMap<i64, Attempt>> {
+    let mut read = step.prepare(
+        "SELECT l.place, l.number, l.started_at, l.worker, l.token
+         FROM rarray(?1) e CROSS JOIN leases l ON l.place = e.value",
+    )?;
+    let attempts = read.query_map([places(tasks.iter().map(|(place, _)| *place))], |row| {
+        let started_at = Timestamp::from_micros(row.get(2)?);
+        // The task is known by its place here.
+        let task = Id::from_bytes(row.get(4)?);
+        Ok((
+            row.get(0)?,
+            Attempt { task, number: row.get(1)?, worker: row.get(3)?, started_at, recorded: true },
+        ))
+    });
+    attempts.and_then(Iterator::collect).map_err(failed)
 }
 
-fn shift(tenant: i64, task: &Task, to: TaskState, step: &mut Step<'_>) -> Result<()> {
-    let mut changes = Changes::default();
-    changes.shift(tenant, task.new.priority.number(), &task.new.kind, task.state, to);
-    changes.save(step)
+/// The number of the task's queue, and the task.
+fn find(tenant: &TenantName, id: Id, step: &Step<'_>) -> Result<(i64, Task)> {
+    let found = read::find(step.connection, tenant, id)?;
+    found.ok_or_else(|| Error::NotFound { what: "task", name: id.to_string() })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidemill_kernel::TenantName;
@@ -12,14 +12,20 @@ use super::Write;
 use crate::error::failed;
 use crate::open;
 use crate::statement::{Statement, query};
+use crate::task::TaskMemo;
 
 /// One step inside the transaction.
 pub(crate) struct Step<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) memo: &'a mut Memo,
+    pub(crate) connection: &'a Connection,
+    pub(crate) memo: &'a mut Memo,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    /// A statement that takes its parameters as they are: once for each row, or a batch of places.
+    pub(crate) fn prepare(&self, sql: &'static str) -> Result<CachedStatement<'a>> {
+        self.connection.prepare_cached(sql).map_err(failed)
+    }
+
     /// Runs a statement; how many rows it changed.
     pub(crate) fn execute(&self, statement: Statement) -> Result<u64> {
         statement.execute(self.connection)
@@ -61,21 +67,12 @@ impl Step<'_> {
         Ok(name)
     }
 
-    /// Takes `count` places in the log; the one before the first.
-    pub(crate) fn take_sequences(&mut self, count: usize) -> i64 {
-        take(&mut self.memo.last_sequence, count)
-    }
-
     /// Takes `count` numbers of documents; the one before the first.
     pub(crate) fn take_documents(&mut self, count: usize) -> i64 {
-        take(&mut self.memo.last_document, count)
+        let before = self.memo.last_document;
+        self.memo.last_document = before.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+        before
     }
-}
-
-fn take(last: &mut i64, count: usize) -> i64 {
-    let before = *last;
-    *last = last.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
-    before
 }
 
 /// What the writer remembers. It alone writes, so what was true at the last commit is still true.
@@ -84,8 +81,8 @@ pub(crate) struct Memo {
     tenants: HashMap<TenantName, i64>,
     names: HashMap<i64, TenantName>,
     loaded: bool,
-    last_sequence: i64,
     last_document: i64,
+    pub(crate) tasks: TaskMemo,
 }
 
 impl Memo {
@@ -93,31 +90,18 @@ impl Memo {
         !self.loaded
     }
 
-    /// Reads the last numbers given. Later ones are counted here; a step that is undone leaves a gap.
+    /// Reads the last numbers given, and how the shards stand.
     pub(super) fn load(&mut self, connection: &Connection) -> Result<()> {
-        let last = query(
-            "SELECT json_array(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0),
-                               coalesce((SELECT max(id) FROM documents), 0))",
-        );
-        let last: Vec<(i64, i64)> = last.rows(connection)?;
-        if let Some((sequence, document)) = last.into_iter().next() {
-            self.last_sequence = self.last_sequence.max(sequence);
-            self.last_document = self.last_document.max(document);
-            self.loaded = true;
-        }
+        let last: Option<i64> =
+            query("SELECT json_quote(coalesce(max(id), 0)) FROM documents").row(connection)?;
+        let tasks = TaskMemo::load(connection)?;
+        *self = Self { loaded: true, last_document: last.unwrap_or(0), tasks, ..Self::default() };
         Ok(())
     }
 
-    /// A step was undone: a tenant that it made is not there.
-    pub(super) fn forget_tenants(&mut self) {
-        self.tenants.clear();
-        self.names.clear();
-    }
-
-    /// A transaction was undone.
+    /// What was true is not: a step was undone.
     pub(super) fn forget(&mut self) {
-        self.forget_tenants();
-        self.loaded = false;
+        *self = Self::default();
     }
 }
 

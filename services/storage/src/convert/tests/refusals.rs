@@ -5,7 +5,7 @@ use pbjson_types::{Struct, Timestamp, Value};
 use tidemill_proto::storage::v1 as api;
 use tidemill_proto::types::v1 as types;
 
-use super::{NOW, fixed, rows};
+use super::{ARRIVAL, NOW, fixed, rows};
 use crate::convert::{content, lease, rule, task, tenant, time};
 use crate::{Error, Result};
 
@@ -22,7 +22,7 @@ fn new_task() -> types::NewTask {
 }
 
 fn decode(message: types::NewTask) -> Result<tidemill_store::task::NewTask> {
-    task::decode_new_task(message, NOW, &fixed(rows::absent()))
+    task::decode_new_task(message, &ARRIVAL)
 }
 
 #[test]
@@ -70,18 +70,18 @@ fn the_path_leads_to_the_field_in_the_batch() {
         task: Some(types::NewTask::default()),
     };
     let message = api::MatchedDocument { document: Some(document), matches: vec![bad] };
-    let refused = content::decode_matched_documents(vec![message], NOW, &fixed(rows::absent()));
+    let refused = content::decode_matched_documents(vec![message], &ARRIVAL);
     assert_eq!(fields(refused), ["documents[0].matches[0].task.kind"]);
 }
 
 #[test]
 fn batches_have_bounds() {
-    let none = content::decode_matched_documents(Vec::new(), NOW, &fixed(rows::absent()));
+    let none = content::decode_matched_documents(Vec::new(), &ARRIVAL);
     assert_eq!(fields(none), ["documents"]);
     assert!(rule::batch("tasks", 1_000).is_ok());
     assert_eq!(fields(rule::batch("tasks", 1_001)), ["tasks"]);
-    let many = vec![types::Completion::default(); 1_001];
-    assert_eq!(fields(lease::decode_completions(many, NOW, &fixed(rows::absent()))), ["completions"]);
+    let many = vec![api::SettledCompletion::default(); 10_001];
+    assert_eq!(fields(lease::decode_completions(many, &ARRIVAL)), ["completions"]);
     for limit in [0, -1, 10_001] {
         assert_eq!(fields(rule::limit("limit", limit)), ["limit"]);
     }

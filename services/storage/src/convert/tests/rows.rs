@@ -1,12 +1,17 @@
 //! Rows as a database may hold them.
 
+use std::time::Duration;
+
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tidemill_kernel::{Id, Priority, TenantName, Tier, Timestamp};
+use tidemill_kernel::shard::SHARDS;
+use tidemill_kernel::{Id, Priority, Shard, TenantName, Tier, Timestamp};
+use tidemill_proto::types::v1 as types;
 use tidemill_store::content::{Analysis, Document, Found, Query, Source, SourceKind};
 use tidemill_store::task::{
-    Completion, Failure, Grant, LeaseRef, NewTask, Running, Task, TaskState, Waiting,
+    Attempt, Board, Claim, Completion, Failure, NewTask, Progress, RecordedLease, Scheduler, ShardLease,
+    Task, TaskState,
 };
 use tidemill_store::tenant::Tenant;
 
@@ -107,67 +112,113 @@ prop_compose! {
     }
 }
 
+fn length() -> impl Strategy<Value = Duration> {
+    (0_u64..1 << 50).prop_map(Duration::from_micros)
+}
+
+/// What a submitter may say, as it is stored.
+fn options() -> impl Strategy<Value = Vec<u8>> {
+    (".{0,9}", 0_u32..1_000, option::of(moment())).prop_map(|(affinity, cost, deadline)| {
+        let deadline = deadline.map(crate::convert::time::encode);
+        let message = types::TaskOptions { affinity, cost, deadline, ..types::TaskOptions::default() };
+        crate::convert::options::decode(message).unwrap()
+    })
+}
+
 prop_compose! {
     pub(super) fn new_task()(
-        id in id(), kind in name(), priority in priority(), payload in ".{0,40}", key in ".{0,20}",
+        kind in name(), priority in priority(), payload in ".{0,40}", key in ".{0,20}", key_for in length(),
         run_at in moment(), max_attempts in 1_u32..=100, trace_parent in "[0-9a-f-]{0,55}",
+        keep in option::of(length()), options in options(),
     ) -> NewTask {
-        NewTask { id, kind, priority, payload, key, run_at, max_attempts, trace_parent }
+        let key_until = super::NOW + key_for;
+        NewTask { kind, priority, payload, key, key_until, run_at, max_attempts, trace_parent, keep, options }
     }
 }
 
 prop_compose! {
     pub(super) fn task()(
-        new in new_task(), tenant in tenant_name(), state in proptest::sample::select(&TaskState::ALL[..]),
-        attempt in 0_u32..100, created_at in moment(), started_at in option::of(moment()),
-        finished_at in option::of(moment()), worker in ".{0,9}", error in ".{0,9}", result in ".{0,9}",
+        id in id(), new in new_task(), tenant in tenant_name(),
+        state in proptest::sample::select(&TaskState::ALL[..]), attempt in 0_u32..100,
+        started_at in option::of(moment()), finished_at in option::of(moment()),
+        texts in (".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}"), checkpoint in any::<Vec<u8>>(),
     ) -> Task {
-        Task { new, tenant, state, attempt, created_at, started_at, finished_at, worker, error, result }
+        let (worker, error, result, progress) = texts;
+        Task {
+            id, new, tenant, state, attempt, started_at, finished_at, worker, error, result, progress, checkpoint,
+        }
     }
 }
 
 prop_compose! {
-    fn waiting()(
-        id in id(), tenant in tenant_name(), kind in name(), priority in priority(), sequence in 1_i64..,
-        run_at in moment(),
-    ) -> Waiting {
-        Waiting { id, tenant, kind, priority, sequence, run_at }
+    fn attempt()(
+        task in id(), number in any::<u32>(), worker in ".{1,9}", started_at in moment(), recorded: bool,
+    ) -> Attempt {
+        Attempt { task, number, worker, started_at, recorded }
     }
 }
 
 prop_compose! {
-    pub(super) fn running()(
-        waiting in waiting(), worker in ".{1,9}", token in id(), expires_at in moment(), attempt in 0_u32..100,
-        max_attempts in 1_u32..=100,
-    ) -> Running {
-        Running { waiting, worker, token, expires_at, attempt, max_attempts }
+    pub(super) fn recorded_lease()(attempt in attempt(), token in id()) -> RecordedLease {
+        RecordedLease { attempt, token }
     }
 }
 
-fn lease_ref() -> impl Strategy<Value = LeaseRef> {
-    (id(), id()).prop_map(|(task, token)| LeaseRef { task, token })
-}
-
 prop_compose! {
-    pub(super) fn grant()(lease in lease_ref(), worker in ".{1,9}") -> Grant {
-        Grant { task: lease.task, worker, token: lease.token }
+    pub(super) fn progress()(
+        task in id(), progress in ".{0,20}", checkpoint in option::of(any::<Vec<u8>>()),
+    ) -> Progress {
+        Progress { task, progress, checkpoint }
     }
 }
 
 prop_compose! {
     pub(super) fn completion()(
-        lease in lease_ref(), result in ".{0,40}", analysis in option::of((id(), id(), analysis())),
+        attempt in attempt(), result in ".{0,40}", analysis in option::of((id(), id(), analysis())),
         follow_ups in proptest::collection::vec(new_task(), 0..=1),
     ) -> Completion {
-        Completion { lease, result, analysis, follow_ups }
+        Completion { attempt, result, analysis, follow_ups }
     }
 }
 
 prop_compose! {
     pub(super) fn failure()(
-        lease in lease_ref(), error in ".{0,40}", retry_at in option::of(moment()), only_if_expired: bool,
+        attempt in attempt(), error in ".{0,40}", retry_at in option::of(moment()),
     ) -> Failure {
-        Failure { lease, error, retry_at, only_if_expired }
+        Failure { attempt, error, retry_at }
+    }
+}
+
+fn epochs() -> impl Strategy<Value = Vec<(Shard, i64)>> {
+    let one = (0..SHARDS, any::<i64>()).prop_map(|(shard, epoch)| (Shard::new(shard).unwrap(), epoch));
+    proptest::collection::vec(one, 0..4)
+}
+
+prop_compose! {
+    pub(super) fn claim()(
+        owner in ".{1,9}", address in ".{0,9}", lease in length(), renew in epochs(), take in epochs(),
+        leave in epochs(), force: bool,
+    ) -> Claim {
+        Claim { owner, address, until: super::NOW + lease, renew, take, leave, force }
+    }
+}
+
+prop_compose! {
+    pub(super) fn board()(
+        leases in proptest::collection::vec(
+            (0..SHARDS, ".{0,9}", ".{0,9}", any::<i64>(), option::of(1_u64..1 << 50), any::<bool>()), 0..4,
+        ),
+        schedulers in proptest::collection::vec((".{1,9}", ".{0,9}"), 0..3),
+    ) -> Board {
+        let lease = |(shard, owner, address, epoch, rest, left): (u16, String, String, i64, Option<u64>, bool)| {
+            let until = rest.map_or_else(Timestamp::default, |rest| super::NOW + Duration::from_micros(rest));
+            ShardLease { shard: Shard::new(shard).unwrap(), owner, address, epoch, until, left }
+        };
+        let scheduler = |(owner, address)| Scheduler { owner, address };
+        Board {
+            shards: leases.into_iter().map(lease).collect(),
+            schedulers: schedulers.into_iter().map(scheduler).collect(),
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Documents with their matches and tasks.
 
+use tidemill_kernel::Shard;
+
 use super::fixture::{
-    Shared, append, at, create, document, id, keyed, match_task, matched, page, query, task, unmatched,
+    Shared, append_one, at, create, document, id, keyed, match_task, matched, page, query, read, task,
+    unmatched,
 };
 use crate::Error;
 use crate::content::{Appended, Counts, Document, MatchedDocument};
@@ -43,8 +46,8 @@ pub async fn any_text_reads_back_but_for_nul(store: Shared) {
     assert_eq!(store.documents(&acme, &[document(2).id]).await.unwrap()[0].body, "a\u{fffd}b");
     let mut odd = keyed(1, text);
     odd.payload = format!("{text}\0");
-    append(&store, &acme, vec![odd]).await;
-    let read = store.task(&acme, task(1).id).await.unwrap().unwrap().new;
+    let id = append_one(&store, &acme, odd).await;
+    let read = read(&store, &acme, id).await.new;
     assert_eq!((read.key.as_str(), read.payload), (text, format!("{text}\u{fffd}")));
 }
 
@@ -75,9 +78,10 @@ pub async fn a_match_makes_one_task(store: Shared) {
     let outcome = store.append_documents(&acme, vec![again], 1, at(6)).await.unwrap();
     assert_eq!(outcome, [appended(true, 0)]);
 
-    let expected = Task::stored(matched(1, &[(1, 0.5)]).matches[0].task.clone(), acme.clone(), at(5));
-    assert_eq!(store.page_tasks(&acme, None, None, page(10)).await.unwrap().items, [expected]);
-    assert_eq!(store.task(&acme, task(5).id).await.unwrap(), None);
+    let tasks = store.page_tasks(&acme, None, None, page(10)).await.unwrap().items;
+    let id = tasks[0].id;
+    assert_eq!((id.moment(), Shard::of_place(id.place())), (at(5), Shard::of_tenant(&acme)));
+    assert_eq!(tasks, [Task::stored(id, matched(1, &[(1, 0.5)]).matches[0].task.clone(), acme.clone())]);
     let results = store.page_results(&acme, Some("q1"), page(10)).await.unwrap().items;
     assert_eq!(results.len(), 1);
     assert_eq!((results[0].score, results[0].matched_at), (0.5, at(5)));
@@ -94,8 +98,8 @@ pub async fn a_new_query_matches_documents_that_are_there(store: Shared) {
     assert_eq!(outcome, [appended(true, 1), appended(false, 1)]);
     let expected = Counts { documents: 2, queries: 2, sources: 0, matches: 3, analyses: 0 };
     assert_eq!(store.counts(&acme).await.unwrap(), expected);
-    let made = store.task(&acme, match_task(1, 2)).await.unwrap().unwrap();
-    assert_eq!((made.state, made.created_at), (TaskState::Waiting, at(6)));
+    let made = match_task(&store, &acme, 1, 2).await.unwrap();
+    assert_eq!((made.state, made.created_at()), (TaskState::Waiting, at(6)));
 }
 
 /// Documents that were matched against another set of queries are refused, and nothing of them is stored.
@@ -108,7 +112,7 @@ pub async fn stale_queries_are_refused(store: Shared) {
         assert_eq!(named, given);
     }
     assert_eq!(store.counts(&acme).await.unwrap(), Counts { queries: 1, ..Counts::default() });
-    assert_eq!(store.task(&acme, match_task(1, 1)).await.unwrap(), None);
+    assert_eq!(match_task(&store, &acme, 1, 1).await, None);
 }
 
 /// All or nothing.
@@ -126,13 +130,14 @@ pub async fn an_unknown_query_refuses_the_whole_batch(store: Shared) {
 pub async fn a_task_that_is_known_by_key_is_not_made_again(store: Shared) {
     let acme = create(&store, "acme").await;
     store.put_query(&acme, query(1)).await.unwrap();
-    append(&store, &acme, vec![keyed(1, "k")]).await;
+    let known = append_one(&store, &acme, keyed(1, "k")).await;
     let mut row = matched(1, &[(1, 1.0)]);
     row.matches[0].task.key = "k".to_owned();
+    row.matches[0].task.key_until = at(2_000);
     assert_eq!(store.append_documents(&acme, vec![row], 1, at(5)).await.unwrap(), [appended(false, 1)]);
-    assert_eq!(store.task(&acme, match_task(1, 1)).await.unwrap(), None);
+    assert_eq!(match_task(&store, &acme, 1, 1).await, None);
     store.remove_query(&acme, "q1", at(6)).await.unwrap();
-    assert_eq!(store.task(&acme, task(1).id).await.unwrap().unwrap().state, TaskState::Waiting);
+    assert_eq!(read(&store, &acme, known).await.state, TaskState::Waiting);
 }
 
 /// Large batches are one step, and sending one again in other company stores only what is new.
@@ -150,6 +155,6 @@ pub async fn a_batch_of_a_thousand_is_one_step(store: Shared) {
     assert_eq!(outcome[500..], vec![appended(false, 2); 500]);
     let expected = Counts { documents: 1_500, queries: 2, sources: 0, matches: 3_000, analyses: 0 };
     assert_eq!(store.counts(&acme).await.unwrap(), expected);
-    let queues = store.queues().await.unwrap();
+    let queues = store.queues(Shard::of_tenant(&acme)).await.unwrap();
     assert_eq!(queues.depths.iter().map(|depth| depth.waiting).sum::<i64>(), 3_000);
 }

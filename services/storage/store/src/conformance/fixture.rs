@@ -1,12 +1,16 @@
 //! Plain rows for the cases: each differs from the others by a number.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidemill_kernel::{Id, PageRequest, Priority, TenantName, Tier, Timestamp};
+use tidemill_kernel::{Id, PageRequest, Priority, Shard, TenantName, Tier, Timestamp};
 
 use crate::Store;
 use crate::content::{Analysis, Document, MatchedDocument, NewMatch, Query, Source, SourceKind};
-use crate::task::{Completion, Failure, Grant, LeaseRef, NewTask};
+use crate::task::{
+    AppendedTask, Attempt, Claim, Completion, Failure, Fence, NewTask, RecordedLease, Settled, Task,
+    TenantTasks,
+};
 use crate::tenant::{Key, Tenant};
 
 /// The store under test.
@@ -109,48 +113,66 @@ pub fn matched(number: u128, queries: &[(u128, f64)]) -> MatchedDocument {
     MatchedDocument { document: document(number), matches: matches.collect() }
 }
 
-/// The task that a fixture's match makes.
-pub fn match_task(document: u128, query: u128) -> Id {
-    task(1_000_000 + document * 100 + query).id
+/// The task that a fixture's match has made; none if there is no such task, or it is not kept.
+pub async fn match_task(store: &Shared, tenant: &TenantName, document: u128, query: u128) -> Option<Task> {
+    let payload = matched(document, &[(query, 0.0)]).matches.remove(0).task.payload;
+    let tasks = store.page_tasks(tenant, None, None, page(10_000)).await.unwrap();
+    assert!(tasks.next_token.is_empty());
+    tasks.items.into_iter().find(|task| task.new.payload == payload)
 }
 
 /// A task of kind `analyze` without a key.
 pub fn task(number: u128) -> NewTask {
     NewTask {
-        id: id(1_000_000_000 + number),
         kind: "analyze".to_owned(),
         priority: Priority::Normal,
         payload: format!("payload {number}"),
         key: String::new(),
+        key_until: at(0),
         run_at: at(3),
         max_attempts: 3,
         trace_parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+        keep: None,
+        options: Vec::new(),
     }
 }
 
-/// A task with a key.
+/// A task with a key, which is remembered until second 1000.
 pub fn keyed(number: u128, key: &str) -> NewTask {
-    NewTask { key: key.to_owned(), ..task(number) }
+    NewTask { key: key.to_owned(), key_until: at(1_000), ..task(number) }
 }
 
-/// The grant of a fixture's task, token `t`.
-pub fn grant(task: Id, token: u128) -> Grant {
-    Grant { task, worker: "worker-1".to_owned(), token: id(9_000_000_000 + token) }
+/// The id of a task that no store has: a place far behind all.
+pub fn unknown(tenant: &TenantName) -> Id {
+    Id::placed(at(2), Shard::of_tenant(tenant).place(1 << 40))
 }
 
-/// The lease that [`grant`] makes.
-pub fn lease(task: Id, token: u128) -> LeaseRef {
-    LeaseRef { task, token: grant(task, token).token }
+/// The id of another moment at the same place: that of no task.
+pub fn moved(id: Id) -> Id {
+    Id::placed(id.moment() + Duration::from_micros(1), id.place())
+}
+
+/// The attempt of this number, started at second 4, whose lease was not recorded.
+pub fn attempt(task: Id, number: u32) -> Attempt {
+    Attempt { task, number, worker: "worker-1".to_owned(), started_at: at(4), recorded: false }
+}
+
+/// The lease of a first attempt, token `t`.
+pub fn lease(task: Id, token: u128) -> RecordedLease {
+    RecordedLease {
+        attempt: Attempt { recorded: true, ..attempt(task, 1) },
+        token: id(9_000_000_000 + token),
+    }
 }
 
 /// A plain completion.
-pub fn completion(lease: LeaseRef) -> Completion {
-    Completion { lease, result: "done".to_owned(), analysis: None, follow_ups: Vec::new() }
+pub fn completion(attempt: Attempt) -> Completion {
+    Completion { attempt, result: "done".to_owned(), analysis: None, follow_ups: Vec::new() }
 }
 
 /// A failure that ends its task.
-pub fn failure(lease: LeaseRef) -> Failure {
-    Failure { lease, error: "no luck".to_owned(), retry_at: None, only_if_expired: false }
+pub fn failure(attempt: Attempt) -> Failure {
+    Failure { attempt, error: "no luck".to_owned(), retry_at: None }
 }
 
 /// An analysis, as stored at second 9.
@@ -166,15 +188,87 @@ pub fn analysis(output: &str) -> Analysis {
     }
 }
 
-/// Stores tasks at second 2.
-pub async fn append(store: &Shared, tenant: &TenantName, tasks: Vec<NewTask>) {
-    let appended = store.append_tasks(tenant, tasks, at(2)).await.unwrap();
-    assert!(appended.iter().all(|row| !row.duplicate && row.sequence > 0));
+/// A claim that asks for nothing and lasts until second 100.
+pub fn claim(owner: &str) -> Claim {
+    Claim {
+        owner: owner.to_owned(),
+        address: format!("http://{owner}:1"),
+        until: at(100),
+        renew: Vec::new(),
+        take: Vec::new(),
+        leave: Vec::new(),
+        force: false,
+    }
 }
 
-/// Leases a task at second 4 for ten seconds under token `t`.
-pub async fn start(store: &Shared, task: Id, token: u128) -> LeaseRef {
-    let leased = store.lease_tasks(vec![grant(task, token)], at(14), at(4)).await.unwrap();
-    assert_eq!(leased.len(), 1, "{task} should be leased");
-    lease(task, token)
+/// Stores tasks of one tenant.
+pub async fn append_at(
+    store: &Shared,
+    tenant: &TenantName,
+    tasks: Vec<NewTask>,
+    now: Timestamp,
+) -> Vec<AppendedTask> {
+    let count = tasks.len();
+    let batch = TenantTasks { tenant: tenant.clone(), tasks };
+    let mut appended = store.append_tasks(vec![batch], now).await.unwrap();
+    assert_eq!((appended.len(), appended[0].len()), (1, count));
+    appended.remove(0)
+}
+
+/// Stores tasks at second 2, none of them known; their ids.
+pub async fn append(store: &Shared, tenant: &TenantName, tasks: Vec<NewTask>) -> Vec<Id> {
+    let appended = append_at(store, tenant, tasks, at(2)).await;
+    assert!(appended.iter().all(|row| !row.duplicate));
+    appended.into_iter().map(|row| row.id).collect()
+}
+
+/// Stores a task at second 2.
+pub async fn append_one(store: &Shared, tenant: &TenantName, task: NewTask) -> Id {
+    append(store, tenant, vec![task]).await.remove(0)
+}
+
+/// Records the lease of a task's first attempt under token `t`.
+pub async fn record(store: &Shared, task: Id, token: u128) -> Attempt {
+    let lease = lease(task, token);
+    let vain = store.record_leases(Fence::default(), vec![lease.clone()], vec![]).await.unwrap();
+    assert!(vain.is_empty(), "{task} should run");
+    lease.attempt
+}
+
+/// Ends attempts under no fence.
+pub async fn settle(
+    store: &Shared,
+    completions: Vec<Completion>,
+    failures: Vec<Failure>,
+    now: Timestamp,
+) -> Settled {
+    store.settle_tasks(Fence::default(), completions, failures, now).await.unwrap()
+}
+
+/// Ends the first attempt of a task, with success, at this moment.
+pub async fn succeed(store: &Shared, task: Id, now: Timestamp) {
+    let settled = settle(store, vec![completion(attempt(task, 1))], vec![], now).await;
+    assert_eq!(settled.accepted, [true]);
+}
+
+/// The task as it stands.
+pub async fn read(store: &Shared, tenant: &TenantName, id: Id) -> Task {
+    store.task(tenant, id).await.unwrap().unwrap()
+}
+
+/// The unfinished tasks of a tenant's shard.
+pub async fn unfinished(store: &Shared, tenant: &TenantName) -> Vec<Task> {
+    let shard = Shard::of_tenant(tenant);
+    store.load_new(shard, shard.place(0), 10_000).await.unwrap()
+}
+
+/// The tasks of a tenant's shard whose leases are recorded, with the tokens.
+pub async fn running(store: &Shared, tenant: &TenantName) -> Vec<(Task, Id)> {
+    let shard = Shard::of_tenant(tenant);
+    store.load_running(shard, shard.place(0), 10_000).await.unwrap()
+}
+
+/// The ids of tasks.
+pub fn ids(tasks: &[Task]) -> Vec<Id> {
+    tasks.iter().map(|task| task.id).collect()
 }

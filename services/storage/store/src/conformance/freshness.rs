@@ -2,7 +2,7 @@
 
 use crate::Freshness;
 
-use super::fixture::{Shared, append, at, create, page, query, task};
+use super::fixture::{Shared, append, create, page, query, task};
 
 /// A read behind a position sees all that was acknowledged before the position was taken.
 pub async fn a_read_sees_what_was_acknowledged_before_its_position(store: Shared) {
@@ -30,6 +30,6 @@ pub async fn a_read_sees_what_was_acknowledged_before_its_position(store: Shared
         11,
         "writes by a view are the store's"
     );
-    view.append_tasks(&acme, vec![task(11)], at(2)).await.unwrap();
-    assert!(store.task(&acme, task(11).id).await.unwrap().is_some());
+    let id = append(&view, &acme, vec![task(11)]).await[0];
+    assert!(store.task(&acme, id).await.unwrap().is_some());
 }

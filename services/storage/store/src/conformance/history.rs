@@ -1,20 +1,21 @@
 //! Two stores under the same random steps: every answer and everything that can be read must be equal.
 //!
-//! Places in the log may differ (a store may leave gaps), so they are compared by their order only.
+//! Places in the log may differ (a store may leave gaps), so tasks are named by the order in which they came. Several
+//! owners take shards from each other and act on what they last saw, so that many a step comes under a passed fence.
 
+mod content;
 mod visible;
+mod world;
 
 use proptest::prelude::*;
-use tidemill_kernel::{TenantName, Timestamp};
+use tidemill_kernel::Timestamp;
 
-use super::fixture::{
-    Shared, analysis, at, completion, document, failure, grant, keyed, lease, matched, name, query, source,
-    task, tenant,
-};
-use crate::content::{Query, Source, SourceKind};
-use crate::task::{Completion, Failure, NewTask};
+use super::fixture::{Shared, at, name, query, tenant};
+use world::World;
 
-/// One step. Numbers name tenants, queries, documents, tasks and tokens of the fixture; few of each, so that they meet.
+/// One step. Numbers name tenants, queries, documents, tasks, owners and tokens; few of each, so that they meet. New
+/// tasks come by tenant; leases are a task, an attempt and a token; progress is a task and whether there is a
+/// checkpoint; a sweep comes a month later.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are the fixture's numbers")]
 pub enum Step {
@@ -25,29 +26,58 @@ pub enum Step {
     SaveCursor { tenant: u8, source: u8 },
     RemoveSource { tenant: u8, source: u8 },
     AppendDocuments { tenant: u8, rows: Vec<(u8, Vec<u8>)>, stale: bool },
-    AppendTasks { tenant: u8, tasks: Vec<(u8, u8)> },
-    Lease { tasks: Vec<u8>, token: u8 },
-    Settle { done: Vec<Done>, failed: Vec<Failed> },
-    Renew { tasks: Vec<u8>, token: u8 },
-    Release { tasks: Vec<u8>, token: u8 },
-    Cancel { tenant: u8, task: u8 },
-    Revive { tenant: u8, task: u8 },
+    AppendTasks { tasks: [Vec<New>; 3] },
+    Claim { owner: u8, shards: [Wish; 3], informed: bool, force: bool, seconds: u8 },
+    Record { owner: u8, leases: Vec<(u8, u8, u8)>, back: Vec<u8> },
+    Progress { owner: u8, rows: Vec<(u8, bool)> },
+    Settle { owner: u8, done: Vec<Done>, failed: Vec<Failed> },
+    Cancel { task: u8, foreign: bool },
+    Revive { task: u8, foreign: bool },
+    Sweep,
 }
 
-/// A completion: the task, its token, the analysis' query and document, whether tasks follow.
-pub type Done = (u8, u8, Option<(u8, u8)>, bool);
-/// A failure: the task, its token, whether it is tried again, whether only if the lease has ended.
-pub type Failed = (u8, u8, bool, bool);
+/// A new task: its key, its keep, its priority.
+pub type New = (u8, u8, u8);
+/// A completion: the task, its attempt, the analysis' query and document, the key of a task that follows.
+pub type Done = (u8, u8, Option<(u8, u8)>, Option<u8>);
+/// A failure: the task, its attempt, whether it is tried again.
+pub type Failed = (u8, u8, bool);
+
+/// What an owner wants of the shard of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the fields of a claim")]
+pub enum Wish {
+    Nothing,
+    Renew,
+    Take,
+    Leave,
+}
 
 /// Random steps; most of them meet something that is there.
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let task = || 0_u8..8;
-    let tasks = || prop::collection::vec(0_u8..8, 0..6);
-    let rows = prop::collection::vec((0_u8..6, prop::collection::vec(0_u8..3, 0..3)), 0..5);
-    let done =
-        prop::collection::vec((0_u8..8, 0_u8..2, prop::option::of((0_u8..3, 0_u8..6)), any::<bool>()), 0..4);
-    let failed = prop::collection::vec((0_u8..8, 0_u8..2, any::<bool>(), any::<bool>()), 0..4);
     let step = prop_oneof![
+        8 => content_step(),
+        8 => [new(), new(), new()].prop_map(|tasks| Step::AppendTasks { tasks }),
+        6 => (0_u8..3, [wish(), wish(), wish()], prop::bool::weighted(0.8), any::<bool>(), 0_u8..40).prop_map(
+            |(owner, shards, informed, force, seconds)| Step::Claim { owner, shards, informed, force, seconds }
+        ),
+        6 => (0_u8..3, prop::collection::vec((task(), 1_u8..4, 0_u8..3), 0..6), some_tasks())
+            .prop_map(|(owner, leases, back)| Step::Record { owner, leases, back }),
+        2 => (0_u8..3, prop::collection::vec((task(), any::<bool>()), 0..4))
+            .prop_map(|(owner, rows)| Step::Progress { owner, rows }),
+        9 => (0_u8..3, prop::collection::vec(done(), 0..4), prop::collection::vec(failed(), 0..4))
+            .prop_map(|(owner, done, failed)| Step::Settle { owner, done, failed }),
+        4 => (task(), prop::bool::weighted(0.1)).prop_map(|(task, foreign)| Step::Cancel { task, foreign }),
+        7 => (task(), prop::bool::weighted(0.1)).prop_map(|(task, foreign)| Step::Revive { task, foreign }),
+        1 => Just(Step::Sweep),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn content_step() -> impl Strategy<Value = Step> {
+    let query = prop_oneof![12 => 0_u8..2, 1 => Just(2)];
+    let rows = prop::collection::vec((0_u8..6, prop::collection::vec(query, 0..3)), 0..5);
+    prop_oneof![
         1 => (0_u8..3).prop_map(|tenant| Step::Create { tenant }),
         2 => (0_u8..3, 0_u8..3, prop::bool::weighted(0.2))
             .prop_map(|(tenant, query, other)| Step::PutQuery { tenant, query, other }),
@@ -58,134 +88,79 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0_u8..3, 0_u8..3).prop_map(|(tenant, source)| Step::RemoveSource { tenant, source }),
         4 => (0_u8..3, rows, prop::bool::weighted(0.1))
             .prop_map(|(tenant, rows, stale)| Step::AppendDocuments { tenant, rows, stale }),
-        4 => (0_u8..3, prop::collection::vec((0_u8..8, 0_u8..4), 0..6))
-            .prop_map(|(tenant, tasks)| Step::AppendTasks { tenant, tasks }),
-        6 => (tasks(), 0_u8..2).prop_map(|(tasks, token)| Step::Lease { tasks, token }),
-        6 => (done, failed).prop_map(|(done, failed)| Step::Settle { done, failed }),
-        1 => (tasks(), 0_u8..2).prop_map(|(tasks, token)| Step::Renew { tasks, token }),
-        1 => (tasks(), 0_u8..2).prop_map(|(tasks, token)| Step::Release { tasks, token }),
-        1 => (0_u8..3, task()).prop_map(|(tenant, task)| Step::Cancel { tenant, task }),
-        2 => (0_u8..3, task()).prop_map(|(tenant, task)| Step::Revive { tenant, task }),
-    ];
-    prop::collection::vec(step, 1..40)
+    ]
+}
+
+fn task() -> impl Strategy<Value = u8> {
+    0_u8..64
+}
+
+fn some_tasks() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(task(), 0..3)
+}
+
+fn new() -> impl Strategy<Value = Vec<New>> {
+    prop::collection::vec((0_u8..5, 0_u8..5, 0_u8..3), 0..4)
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    prop_oneof![1 => Just(Wish::Nothing), 1 => Just(Wish::Renew), 4 => Just(Wish::Take), 1 => Just(Wish::Leave)]
+}
+
+fn done() -> impl Strategy<Value = Done> {
+    (task(), 1_u8..4, prop::option::of((0_u8..3, 0_u8..6)), prop::option::of(0_u8..5))
+}
+
+fn failed() -> impl Strategy<Value = Failed> {
+    (task(), 0_u8..4, prop::bool::weighted(0.6))
 }
 
 /// Runs the steps on both stores. Panics at the first difference.
 pub async fn check_history(left: Shared, right: Shared, steps: &[Step]) {
-    for shared in [&left, &right] {
-        shared.create_tenant(tenant("t0"), None).await.unwrap();
-        shared.put_query(&name("t0"), query(0)).await.unwrap();
+    let mut worlds = [World::new(left), World::new(right)];
+    for world in &worlds {
+        for text in ["t0", "t1", "t2"] {
+            world.store.create_tenant(tenant(text), None).await.unwrap();
+            world.store.put_query(&name(text), query(0)).await.unwrap();
+            world.store.put_query(&name(text), query(1)).await.unwrap();
+        }
     }
-    for (second, step) in (100..).zip(steps) {
-        let (one, other) = (take(&left, step, at(second)).await, take(&right, step, at(second)).await);
+    let mut now = at(100);
+    for step in steps {
+        now = now + std::time::Duration::from_secs(1);
+        if matches!(step, Step::Sweep) {
+            now = now + world::MONTH;
+        }
+        let [left, right] = &mut worlds;
+        let (one, other) = (take(left, step, now).await, take(right, step, now).await);
         assert_eq!(one, other, "{step:?}");
     }
-    let (one, other) = (visible::everything(&left).await, visible::everything(&right).await);
+    let [left, right] = &worlds;
+    let (one, other) = (visible::everything(left).await, visible::everything(right).await);
     assert_eq!(one, other);
 }
 
-fn tenant_name(number: u8) -> TenantName {
-    name(&format!("t{number}"))
-}
-
-/// Tasks of a fixture's match come after the plain ones; both can be named by a small number.
-fn task_id(number: u8) -> tidemill_kernel::Id {
-    let number = u128::from(number);
-    if number < 4 { task(number).id } else { super::fixture::match_task(number - 4, 0) }
-}
-
 /// What a step answers, as text.
-async fn take(store: &Shared, step: &Step, now: Timestamp) -> String {
-    match step {
-        Step::Settle { done, failed } => {
-            let completions = done.iter().map(completed).collect();
-            let failures = failed.iter().map(|row| failed_at(row, now)).collect();
-            visible::settled(store.settle_tasks(completions, failures, now).await)
+async fn take(world: &mut World, step: &Step, now: Timestamp) -> String {
+    let answer = match step {
+        Step::AppendTasks { tasks } => world.append(tasks, now).await,
+        Step::Claim { owner, shards, informed, force, seconds } => {
+            world.claim(*owner, *shards, (*informed, *force), *seconds, now).await
         }
-        Step::Lease { tasks, token } => {
-            let grants = tasks.iter().map(|task| grant(task_id(*task), u128::from(*token))).collect();
-            let expires_at = now + std::time::Duration::from_secs(5);
-            format!("{:?}", store.lease_tasks(grants, expires_at, now).await)
+        Step::Record { owner, leases, back } => world.record(*owner, leases, back, now).await,
+        Step::Progress { owner, rows } => world.progress(*owner, rows, now).await,
+        Step::Settle { owner, done, failed } => world.settle(*owner, done, failed, now).await,
+        Step::Cancel { task, foreign } => {
+            let (tenant, id) = world.task_of(*task, *foreign);
+            format!("{:?}", world.store.cancel_task(&tenant, id, now).await)
         }
-        Step::Renew { tasks, token } => {
-            let leases = tasks.iter().map(|task| lease(task_id(*task), u128::from(*token))).collect();
-            format!("{:?}", store.renew_leases(leases, now + std::time::Duration::from_secs(9)).await)
+        Step::Revive { task, foreign } => {
+            let (tenant, id) = world.finished(*task, *foreign).await;
+            format!("{:?}", world.store.revive_task(&tenant, id, now).await)
         }
-        Step::Release { tasks, token } => {
-            let leases = tasks.iter().map(|task| lease(task_id(*task), u128::from(*token))).collect();
-            visible::waiting(store.release_leases(leases, now).await.unwrap())
-        }
-        Step::Cancel { tenant, task } => {
-            format!("{:?}", store.cancel_task(&tenant_name(*tenant), task_id(*task), now).await)
-        }
-        Step::Revive { tenant, task } => {
-            let revived = store.revive_task(&tenant_name(*tenant), task_id(*task), now).await;
-            format!("{:?}", revived.map(|(task, waiting)| (task, visible::waiting(vec![waiting]))))
-        }
-        Step::AppendTasks { tenant, tasks } => {
-            let keys = ["", "", "a", "b"];
-            let new = |&(number, key): &(u8, u8)| NewTask {
-                id: task_id(number),
-                ..keyed(u128::from(number), keys[usize::from(key)])
-            };
-            let appended =
-                store.append_tasks(&tenant_name(*tenant), tasks.iter().map(new).collect(), now).await;
-            visible::appended(appended)
-        }
-        other => content_step(store, other, now).await,
-    }
-}
-
-async fn content_step(store: &Shared, step: &Step, now: Timestamp) -> String {
-    match step {
-        Step::Create { tenant: number } => {
-            format!("{:?}", store.create_tenant(tenant(&format!("t{number}")), None).await)
-        }
-        Step::PutQuery { tenant, query: number, other } => {
-            let expression = if *other { "other" } else { "solar" }.to_owned();
-            let row = Query { expression, ..query(u128::from(*number)) };
-            format!("{:?}", store.put_query(&tenant_name(*tenant), row).await)
-        }
-        Step::RemoveQuery { tenant, query } => {
-            format!("{:?}", store.remove_query(&tenant_name(*tenant), &format!("q{query}"), now).await)
-        }
-        Step::PutSource { tenant, source: number, other } => {
-            let kind = if *other { SourceKind::Folder } else { SourceKind::Feed };
-            let row = Source { kind, ..source(u128::from(*number)) };
-            format!("{:?}", store.put_source(&tenant_name(*tenant), row).await)
-        }
-        Step::SaveCursor { tenant, source } => {
-            let cursor = now.to_string();
-            let saved = store.save_cursor(&tenant_name(*tenant), &format!("s{source}"), &cursor, now).await;
-            format!("{saved:?}")
-        }
-        Step::RemoveSource { tenant, source } => {
-            format!("{:?}", store.remove_source(&tenant_name(*tenant), &format!("s{source}")).await)
-        }
-        Step::AppendDocuments { tenant, rows, stale } => {
-            let tenant = tenant_name(*tenant);
-            let version = store.load_queries(&tenant, None).await.unwrap().version - i64::from(*stale);
-            let rows = rows.iter().map(|(number, queries)| {
-                let queries: Vec<(u128, f64)> =
-                    queries.iter().map(|query| (u128::from(*query), f64::from(*number) / 4.0)).collect();
-                matched(u128::from(*number), &queries)
-            });
-            format!("{:?}", store.append_documents(&tenant, rows.collect(), version, now).await)
-        }
-        other => unreachable!("{other:?} is a task step"),
-    }
-}
-
-fn completed(&(number, token, of, follows): &Done) -> Completion {
-    let analysis = of.map(|(of, about)| {
-        (query(u128::from(of)).id, document(u128::from(about)).id, analysis(&format!("{{\"by\":{number}}}")))
-    });
-    // Each task has follow-ups of its own, so that two tenants never make the same in one batch.
-    let follow_ups = if follows { vec![task(100 + u128::from(number))] } else { Vec::new() };
-    Completion { analysis, follow_ups, ..completion(lease(task_id(number), u128::from(token))) }
-}
-
-fn failed_at(&(number, token, again, only_if_expired): &Failed, now: Timestamp) -> Failure {
-    let retry_at = again.then_some(now);
-    Failure { retry_at, only_if_expired, ..failure(lease(task_id(number), u128::from(token))) }
+        Step::Sweep => world.sweep(now).await,
+        other => content::take(&world.store, other, now).await,
+    };
+    world.look().await;
+    world.plain(&answer)
 }

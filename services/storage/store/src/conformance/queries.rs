@@ -3,7 +3,8 @@
 use tidemill_kernel::Priority;
 
 use super::fixture::{
-    Shared, analysis, at, completion, create, id, lease, match_task, matched, next, page, query, start,
+    Shared, analysis, at, attempt, completion, create, id, match_task, matched, next, page, query, read,
+    record, running, settle,
 };
 use crate::Error;
 use crate::content::{Counts, Query, QuerySet};
@@ -72,31 +73,35 @@ pub async fn removing_a_query_removes_what_hangs_on_it(store: Shared) {
     store.put_query(&acme, query(2)).await.unwrap();
     let documents = vec![matched(1, &[(1, 1.0), (2, 1.0)]), matched(2, &[(1, 1.0)]), matched(3, &[(1, 1.0)])];
     store.append_documents(&acme, documents, 2, at(5)).await.unwrap();
-    let done = start(&store, match_task(1, 1), 1).await;
+    let mut tasks = Vec::new();
+    for (document, query) in [(1, 1), (2, 1), (3, 1), (1, 2)] {
+        tasks.push(match_task(&store, &acme, document, query).await.unwrap().id);
+    }
+    let done = attempt(tasks[0], 1);
     let analysis = Some((query(1).id, super::fixture::document(1).id, analysis("{}")));
-    let settled =
-        store.settle_tasks(vec![Completion { analysis, ..completion(done) }], vec![], at(6)).await.unwrap();
+    let settled = settle(&store, vec![Completion { analysis, ..completion(done) }], vec![], at(6)).await;
     assert_eq!(settled.accepted, [true]);
-    start(&store, match_task(2, 1), 2).await;
+    let held = record(&store, tasks[1], 2).await;
 
     store.remove_query(&acme, "q1", at(8)).await.unwrap();
     let expected = Counts { documents: 3, queries: 1, sources: 0, matches: 1, analyses: 0 };
     assert_eq!(store.counts(&acme).await.unwrap(), expected);
     assert_eq!(store.load_queries(&acme, None).await.unwrap().version, 3);
-    for (task, state) in [
-        (match_task(1, 1), TaskState::Succeeded),
-        (match_task(2, 1), TaskState::Cancelled),
-        (match_task(3, 1), TaskState::Cancelled),
-        (match_task(1, 2), TaskState::Waiting),
-    ] {
-        let row = store.task(&acme, task).await.unwrap().unwrap();
+    let states = [TaskState::Succeeded, TaskState::Cancelled, TaskState::Cancelled, TaskState::Waiting];
+    for (task, state) in tasks.iter().zip(states) {
+        let row = read(&store, &acme, *task).await;
         assert_eq!(row.state, state);
         if state == TaskState::Cancelled {
             assert_eq!(row.finished_at, Some(at(8)));
         }
     }
-    let void = store.settle_tasks(vec![completion(lease(match_task(2, 1), 2))], vec![], at(9)).await.unwrap();
-    assert_eq!(void.accepted, [false]);
+    assert!(running(&store, &acme).await.is_empty());
+    assert_eq!(settle(&store, vec![completion(held)], vec![], at(9)).await.accepted, [false]);
+    assert_eq!(read(&store, &acme, tasks[1]).await.worker, "worker-1", "as with any cancelled task");
+    assert_eq!(
+        store.count_tasks(&acme).await.unwrap().iter().map(|row| row.count).collect::<Vec<_>>(),
+        [1, 1, 2]
+    );
     let results = store.page_results(&acme, None, page(10)).await.unwrap();
     assert_eq!(results.items.iter().map(|found| found.query.as_str()).collect::<Vec<_>>(), ["q2"]);
     let refused = store.remove_query(&acme, "q1", at(9)).await;

@@ -1,83 +1,115 @@
 //! Tasks cancelled and put back by hand.
 
-use super::fixture::{Shared, append, at, completion, create, failure, id, start, task};
+use super::fixture::{
+    Shared, append, append_one, at, attempt, completion, create, failure, id, moved, read, record, running,
+    settle, succeed, task, unfinished, unknown,
+};
 use crate::Error;
-use crate::task::{Task, TaskState};
+use crate::task::{Failure, NewTask, Task, TaskState};
 
 /// Waiting and running ones become cancelled; again is no error; finished ones are refused.
 pub async fn only_unfinished_tasks_can_be_cancelled(store: Shared) {
     let acme = create(&store, "acme").await;
-    append(&store, &acme, (1..=4).map(task).collect()).await;
-    let leases = [start(&store, task(2).id, 2).await, start(&store, task(3).id, 3).await];
-    let dead = start(&store, task(4).id, 4).await;
-    store.settle_tasks(vec![completion(leases[1])], vec![failure(dead)], at(6)).await.unwrap();
+    let stored = append(&store, &acme, (1..=5).map(task).collect()).await;
+    record(&store, stored[1], 2).await;
+    let failures = vec![
+        failure(attempt(stored[3], 1)),
+        Failure { retry_at: Some(at(9)), ..failure(attempt(stored[4], 1)) },
+    ];
+    settle(&store, vec![completion(attempt(stored[2], 1))], failures, at(6)).await;
     let expected = Task {
         state: TaskState::Cancelled,
         finished_at: Some(at(7)),
-        ..Task::stored(task(1), acme.clone(), at(2))
+        ..Task::stored(stored[0], task(1), acme.clone())
     };
-    assert_eq!(store.cancel_task(&acme, task(1).id, at(7)).await.unwrap(), expected);
-    assert_eq!(store.cancel_task(&acme, task(1).id, at(8)).await.unwrap(), expected);
-    assert_eq!(store.task(&acme, task(1).id).await.unwrap(), Some(expected));
-    let running = store.cancel_task(&acme, task(2).id, at(7)).await.unwrap();
+    assert_eq!(store.cancel_task(&acme, stored[0], at(7)).await.unwrap(), expected);
+    assert_eq!(store.cancel_task(&acme, stored[0], at(8)).await.unwrap(), expected);
+    assert_eq!(read(&store, &acme, stored[0]).await, expected);
+    let running = store.cancel_task(&acme, stored[1], at(7)).await.unwrap();
     assert_eq!((running.state, running.attempt), (TaskState::Cancelled, 1));
-    for (number, state) in [(3, "succeeded"), (4, "dead")] {
-        let refused = store.cancel_task(&acme, task(number).id, at(8)).await;
+    let retried = store.cancel_task(&acme, stored[4], at(7)).await.unwrap();
+    assert_eq!(
+        (retried.state, retried.attempt, retried.error.as_str()),
+        (TaskState::Cancelled, 1, "no luck")
+    );
+    assert!(unfinished(&store, &acme).await.is_empty());
+    for (number, state) in [(2, "succeeded"), (3, "dead")] {
+        let before = read(&store, &acme, stored[number]).await;
+        let refused = store.cancel_task(&acme, stored[number], at(8)).await;
         let Err(Error::WrongState { state: named, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!(named, state);
+        assert_eq!(read(&store, &acme, stored[number]).await, before);
     }
 }
 
-/// What its worker sends later does not count.
-pub async fn a_cancelled_lease_is_void(store: Shared) {
-    let acme = create(&store, "acme").await;
-    append(&store, &acme, vec![task(1)]).await;
-    let held = start(&store, task(1).id, 1).await;
-    store.cancel_task(&acme, task(1).id, at(5)).await.unwrap();
-    assert_eq!(store.renew_leases(vec![held], at(50)).await.unwrap(), [task(1).id]);
-    assert!(store.release_leases(vec![held], at(6)).await.unwrap().is_empty());
-    let settled = store.settle_tasks(vec![completion(held)], vec![failure(held)], at(6)).await.unwrap();
-    assert_eq!(settled.accepted, [false, false]);
-    assert!(
-        store.lease_tasks(vec![super::fixture::grant(task(1).id, 2)], at(9), at(6)).await.unwrap().is_empty()
-    );
-    assert_eq!(store.task(&acme, task(1).id).await.unwrap().unwrap().state, TaskState::Cancelled);
-}
-
-/// Dead and cancelled ones wait again with all attempts before them; the last error stays.
+/// Dead and cancelled ones wait again at their old places, as if never started; the last error stays.
 pub async fn only_given_up_tasks_can_be_revived(store: Shared) {
     let acme = create(&store, "acme").await;
-    append(&store, &acme, (1..=4).map(task).collect()).await;
-    let dead = start(&store, task(1).id, 1).await;
-    let done = start(&store, task(3).id, 3).await;
-    store.settle_tasks(vec![completion(done)], vec![failure(dead)], at(6)).await.unwrap();
-    store.cancel_task(&acme, task(2).id, at(6)).await.unwrap();
-    start(&store, task(4).id, 4).await;
+    let full = NewTask { keep: Some(std::time::Duration::ZERO), options: vec![7], ..task(1) };
+    let stored = append(&store, &acme, vec![full.clone(), task(2), task(3), task(4), task(5)]).await;
+    let dead = record(&store, stored[0], 1).await;
+    succeed(&store, stored[2], at(6)).await;
+    settle(&store, vec![], vec![failure(dead)], at(6)).await;
+    record(&store, stored[1], 2).await;
+    store.cancel_task(&acme, stored[1], at(6)).await.unwrap();
+    record(&store, stored[3], 4).await;
 
-    let (revived, waiting) = store.revive_task(&acme, task(1).id, at(20)).await.unwrap();
-    let mut expected = Task { error: "no luck".to_owned(), ..Task::stored(task(1), acme.clone(), at(2)) };
-    expected.new.run_at = at(20);
+    let revived = store.revive_task(&acme, stored[0], at(20)).await.unwrap();
+    let new = NewTask { run_at: at(20), ..full };
+    let expected = Task { error: "no luck".to_owned(), ..Task::stored(stored[0], new, acme.clone()) };
     assert_eq!(revived, expected);
-    assert_eq!(store.task(&acme, task(1).id).await.unwrap(), Some(expected));
-    store.revive_task(&acme, task(2).id, at(21)).await.unwrap();
-    let new = store.load_new(0, 10).await.unwrap();
-    assert_eq!((new.len(), &new[0]), (2, &waiting));
-    assert_eq!(new[1].run_at, at(21));
+    assert_eq!(read(&store, &acme, stored[0]).await, expected);
+    let second = store.revive_task(&acme, stored[1], at(21)).await.unwrap();
+    let new = NewTask { run_at: at(21), ..task(2) };
+    assert_eq!(second, Task::stored(stored[1], new, acme.clone()));
+    let waiting = unfinished(&store, &acme).await;
+    assert_eq!((waiting.len(), &waiting[0], &waiting[1]), (4, &expected, &second));
 
-    for (number, state) in [(1, "waiting"), (3, "succeeded"), (4, "running")] {
-        let refused = store.revive_task(&acme, task(number).id, at(22)).await;
+    for (number, state) in [(0, "waiting"), (2, "succeeded"), (3, "running"), (4, "waiting")] {
+        let refused = store.revive_task(&acme, stored[number], at(22)).await;
         let Err(Error::WrongState { state: named, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!(named, state);
     }
-    start(&store, task(1).id, 9).await;
-    assert_eq!(store.load_running(0, 10).await.unwrap()[0].attempt, 1);
+    assert_eq!(running(&store, &acme).await.len(), 1);
+    succeed(&store, stored[1], at(23)).await;
+    assert_eq!(read(&store, &acme, stored[1]).await.finished_at, Some(at(23)));
 }
 
-/// It is told by name.
+/// Given up and put back time and again, it is one task at one place, counted once.
+pub async fn a_task_can_be_revived_again_and_again(store: Shared) {
+    let acme = create(&store, "acme").await;
+    let id = append_one(&store, &acme, task(1)).await;
+    for round in 0..4 {
+        let second = 10 * (round + 1);
+        if round % 2 == 0 {
+            settle(&store, vec![], vec![failure(record(&store, id, 1).await)], at(second)).await;
+        } else {
+            store.cancel_task(&acme, id, at(second)).await.unwrap();
+        }
+        let count = store.count_tasks(&acme).await.unwrap();
+        assert_eq!((count.len(), count[0].count), (1, 1));
+        assert!(matches!(count[0].state, TaskState::Dead | TaskState::Cancelled));
+        assert!(unfinished(&store, &acme).await.is_empty() && running(&store, &acme).await.is_empty());
+        store.revive_task(&acme, id, at(second + 1)).await.unwrap();
+        let count = store.count_tasks(&acme).await.unwrap();
+        assert_eq!((count.len(), count[0].state, count[0].count), (1, TaskState::Waiting, 1));
+        assert_eq!(super::fixture::ids(&unfinished(&store, &acme).await), [id]);
+    }
+}
+
+/// It is told by name; the right place at another moment is as unknown as any.
 pub async fn an_unknown_task_cannot_be_steered(store: Shared) {
     let acme = create(&store, "acme").await;
-    let refused = store.cancel_task(&acme, id(404), at(1)).await;
-    assert!(matches!(refused, Err(Error::NotFound { what: "task", .. })), "{refused:?}");
-    let refused = store.revive_task(&acme, id(404), at(1)).await;
-    assert!(matches!(refused, Err(Error::NotFound { what: "task", .. })), "{refused:?}");
+    let stored = append(&store, &acme, vec![task(1), task(2)]).await;
+    settle(&store, vec![], vec![failure(attempt(stored[1], 1))], at(6)).await;
+    for unknown in [id(404), unknown(&acme), moved(stored[0]), moved(stored[1])] {
+        let cancelled = store.cancel_task(&acme, unknown, at(7)).await;
+        let revived = store.revive_task(&acme, unknown, at(7)).await;
+        for refused in [cancelled, revived] {
+            let Err(Error::NotFound { what: "task", name }) = refused else { panic!("{refused:?}") };
+            assert_eq!(name, unknown.to_string());
+        }
+    }
+    assert_eq!(read(&store, &acme, stored[0]).await.state, TaskState::Waiting);
+    assert_eq!(read(&store, &acme, stored[1]).await.state, TaskState::Dead);
 }

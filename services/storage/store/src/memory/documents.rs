@@ -23,14 +23,9 @@ impl State {
             return Err(Error::StaleQueries { given: query_version, present: content.query_version });
         }
         let known: HashSet<Id> = content.queries.values().map(|query| query.id).collect();
-        let matches =
-            || documents.iter().flat_map(|row| row.matches.iter().map(|new| (row.document.id, new)));
-        if let Some((_, new)) = matches().find(|(_, new)| !known.contains(&new.query_id)) {
+        let mut matches = documents.iter().flat_map(|row| &row.matches);
+        if let Some(new) = matches.find(|new| !known.contains(&new.query_id)) {
             return Err(Error::NotFound { what: "query", name: new.query_id.to_string() });
-        }
-        let there: HashSet<(Id, Id)> = content.match_ids.keys().copied().collect();
-        for (_, new) in matches().filter(|(document, new)| !there.contains(&(new.query_id, *document))) {
-            self.check_task(tenant, &new.task)?;
         }
         documents.into_iter().map(|row| self.append_document(tenant, row, now)).collect()
     }
@@ -55,7 +50,8 @@ impl State {
             if self.content_mut(tenant)?.match_ids.contains_key(&key) {
                 continue;
             }
-            let task = self.append_task(tenant, new.task.cleaned(), now).ok();
+            let task = self.append_task(tenant, new.task.cleaned(), now);
+            let task = (!task.duplicate).then_some(task.id);
             let content = self.content_mut(tenant)?;
             content.last_match += 1;
             content.match_ids.insert(key, content.last_match);

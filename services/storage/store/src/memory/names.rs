@@ -7,7 +7,6 @@ use tidemill_kernel::{Page, PageRequest, TenantName, Timestamp};
 use super::{Content, State};
 use crate::content::{Query, Source};
 use crate::page::cut;
-use crate::task::TaskState;
 use crate::{Error, Result, token};
 
 impl Content {
@@ -52,10 +51,8 @@ impl State {
             row.query != query.id
         });
         content.match_ids.retain(|(of, _), _| *of != query.id);
-        for sequence in tasks {
-            if let Some(row) = self.tasks.get_mut(&sequence)
-                && matches!(row.task.state, TaskState::Waiting | TaskState::Running)
-            {
+        for id in tasks {
+            if let Some(row) = self.unfinished_task(id) {
                 row.cancel(now);
             }
         }

@@ -1,17 +1,20 @@
-//! The queue's log in memory.
+//! The queue's log in memory. A row is the task as its ended attempts left it, and its recorded lease beside it.
 
-mod leases;
+mod attempts;
+mod log;
+mod shards;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tidemill_kernel::{Id, Page, PageRequest, Priority, TenantName, Timestamp};
+use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 
-use super::{MemoryStore, Row, State};
-use crate::page::cut;
+use super::MemoryStore;
+use crate::page::{cut, load};
 use crate::task::{
-    AppendedTask, Completion, Failure, Grant, LeaseRef, NewTask, QueueDepth, Queues, Running, Settled, Task,
-    TaskCount, TaskState, TaskStore, Waiting,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, QueueDepth, Queues, RecordedLease,
+    Settled, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 use crate::{Error, Result, token};
 
@@ -19,85 +22,79 @@ use crate::{Error, Result, token};
 impl TaskStore for MemoryStore {
     async fn append_tasks(
         &self,
-        tenant: &TenantName,
-        tasks: Vec<NewTask>,
+        batches: Vec<TenantTasks>,
         now: Timestamp,
-    ) -> Result<Vec<AppendedTask>> {
+    ) -> Result<Vec<Vec<AppendedTask>>> {
         let mut state = self.state();
-        state.has_tenant(tenant)?;
-        for task in &tasks {
-            state.check_task(tenant, task)?;
+        for batch in &batches {
+            state.has_tenant(&batch.tenant)?;
         }
-        let mut appended = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            let id = task.id;
-            appended.push(match state.append_task(tenant, task.cleaned(), now) {
-                Ok(sequence) => AppendedTask { id, duplicate: false, sequence },
-                Err(id) => AppendedTask { id, duplicate: true, sequence: 0 },
-            });
-        }
-        Ok(appended)
+        let mut append = |TenantTasks { tenant, tasks }: TenantTasks| {
+            tasks.into_iter().map(|task| state.append_task(&tenant, task.cleaned(), now)).collect()
+        };
+        Ok(batches.into_iter().map(&mut append).collect())
     }
 
-    async fn lease_tasks(
+    async fn claim_shards(&self, claim: Claim, now: Timestamp) -> Result<Board> {
+        Ok(self.state().claim(claim, now))
+    }
+
+    async fn record_leases(
         &self,
-        grants: Vec<Grant>,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<(Task, Id)>> {
+        fence: Fence,
+        leases: Vec<RecordedLease>,
+        given_back: Vec<Id>,
+    ) -> Result<Vec<Id>> {
         let mut state = self.state();
-        Ok(grants.into_iter().filter_map(|grant| state.lease(grant, expires_at, now)).collect())
+        state.check_fence(&fence)?;
+        Ok(state.record(leases, &given_back))
+    }
+
+    async fn save_progress(&self, fence: Fence, progress: Vec<Progress>) -> Result<()> {
+        let mut state = self.state();
+        state.check_fence(&fence)?;
+        progress.into_iter().for_each(|progress| state.save_progress(progress.cleaned()));
+        Ok(())
     }
 
     async fn settle_tasks(
         &self,
+        fence: Fence,
         completions: Vec<Completion>,
         failures: Vec<Failure>,
         now: Timestamp,
     ) -> Result<Settled> {
-        self.state().settle(completions, failures, now)
-    }
-
-    async fn renew_leases(&self, leases: Vec<LeaseRef>, expires_at: Timestamp) -> Result<Vec<Id>> {
         let mut state = self.state();
-        Ok(leases
-            .into_iter()
-            .filter(|lease| !state.renew(lease, expires_at))
-            .map(|lease| lease.task)
-            .collect())
-    }
-
-    async fn release_leases(&self, leases: Vec<LeaseRef>, _now: Timestamp) -> Result<Vec<Waiting>> {
-        let mut state = self.state();
-        Ok(leases.iter().filter_map(|lease| state.release(lease)).collect())
+        state.check_fence(&fence)?;
+        Ok(state.settle(completions, failures, now))
     }
 
     async fn cancel_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         let mut state = self.state();
-        let row = state.task_mut(tenant, id)?.1;
+        let row = state.tenant_task(tenant, id)?;
         match row.task.state {
             TaskState::Waiting | TaskState::Running => row.cancel(now),
             TaskState::Cancelled => {}
             TaskState::Succeeded | TaskState::Dead => return Err(Error::cannot_cancel(id, row.task.state)),
         }
-        Ok(row.task.clone())
+        Ok(row.shown())
     }
 
-    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<(Task, Waiting)> {
+    async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         let mut state = self.state();
-        let (sequence, row) = state.task_mut(tenant, id)?;
+        let row = state.tenant_task(tenant, id)?;
         if !matches!(row.task.state, TaskState::Dead | TaskState::Cancelled) {
-            return Err(Error::cannot_revive(id, row.task.state));
+            return Err(Error::cannot_revive(id, row.shown().state));
         }
         let task = &mut row.task;
         task.new.run_at = now;
         (task.state, task.attempt, task.started_at, task.finished_at) = (TaskState::Waiting, 0, None, None);
         task.worker.clear();
-        Ok((task.clone(), task.waiting(sequence)))
+        Ok(row.shown())
     }
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
-        Ok(self.state().task_mut(tenant, id).ok().map(|(_, row)| row.task.clone()))
+        Ok(self.state().tenant_task(tenant, id).ok().map(|row| row.shown()))
     }
 
     async fn page_tasks(
@@ -110,25 +107,25 @@ impl TaskStore for MemoryStore {
         let scope = ["tasks", tenant.as_str(), state.map_or("", TaskState::name), kind.unwrap_or("")];
         let before = token::decode(&scope, &page.token)?.unwrap_or(i64::MAX);
         let store = self.state();
-        let rows = store.tasks.range(..before).rev().filter(|(_, row)| row.task.tenant == *tenant);
-        let rows = rows.filter(|(_, row)| state.is_none_or(|state| row.task.state == state));
-        let rows = rows.filter(|(_, row)| kind.is_none_or(|kind| row.task.new.kind == kind));
-        let rows = rows.take(page.size as usize + 1).map(|(place, row)| (*place, row.task.clone())).collect();
-        let bytes = |task: &Task| task.new.payload.len() + task.result.len() + task.error.len();
-        let page = cut(rows, page.size, |(_, task)| bytes(task), |(place, _)| token::encode(&scope, place));
-        Ok(page.map(|(_, task)| task))
+        let rows = store.tasks.range(..before).rev().map(|(_, row)| row.shown());
+        let rows = rows.filter(|task| task.tenant == *tenant);
+        let rows = rows.filter(|task| state.is_none_or(|state| task.state == state));
+        let rows = rows.filter(|task| kind.is_none_or(|kind| task.new.kind == kind));
+        let rows = rows.take(page.size as usize + 1).collect();
+        Ok(cut(rows, page.size, Task::bytes, |task| token::encode(&scope, &task.id.place())))
     }
 
-    async fn queues(&self) -> Result<Queues> {
+    async fn queues(&self, shard: Shard) -> Result<Queues> {
         let state = self.state();
         let mut depths = BTreeMap::new();
-        for Row { task, .. } in state.tasks.values().filter(|row| row.task.state == TaskState::Waiting) {
-            *depths.entry((task.tenant.clone(), task.new.priority, task.new.kind.clone())).or_insert(0) += 1;
+        for row in state.unfinished(shard, shard.place(0)).filter(|row| row.lease.is_none()) {
+            let Task { tenant, new, .. } = &row.task;
+            *depths.entry((tenant.clone(), new.priority, new.kind.clone())).or_insert(0) += 1;
         }
         let depths = depths.into_iter();
         let depths =
             depths.map(|((tenant, priority, kind), waiting)| QueueDepth { tenant, priority, kind, waiting });
-        Ok(Queues { depths: depths.collect(), last_sequence: state.last_sequence })
+        Ok(Queues { depths: depths.collect(), last_place: shard.place(state.last_count(shard)) })
     }
 
     async fn load_waiting(
@@ -138,77 +135,47 @@ impl TaskStore for MemoryStore {
         kind: &str,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Waiting>> {
+    ) -> Result<Vec<Task>> {
         let state = self.state();
-        let rows = state.waiting(after).filter(|row| row.tenant == *tenant);
-        Ok(rows.filter(|row| row.priority == priority && row.kind == kind).take(limit as usize).collect())
+        let tasks = state.unfinished(Shard::of_tenant(tenant), after).map(|row| row.shown());
+        let of_queue =
+            |task: &Task| task.tenant == *tenant && task.new.priority == priority && task.new.kind == kind;
+        Ok(load(tasks.filter(of_queue), limit, Task::bytes))
     }
 
-    async fn load_new(&self, after: i64, limit: u32) -> Result<Vec<Waiting>> {
-        Ok(self.state().waiting(after).take(limit as usize).collect())
+    async fn load_new(&self, shard: Shard, after: i64, limit: u32) -> Result<Vec<Task>> {
+        Ok(load(self.state().unfinished(shard, after).map(|row| row.shown()), limit, Task::bytes))
     }
 
-    async fn load_running(&self, after: i64, limit: u32) -> Result<Vec<Running>> {
+    async fn load_tasks(&self, tasks: Vec<Id>) -> Result<Vec<Task>> {
+        let mut state = self.state();
+        let tasks = tasks.into_iter().filter_map(|id| Some(state.unfinished_task(id)?.shown()));
+        Ok(load(tasks, u32::MAX, Task::bytes))
+    }
+
+    async fn load_running(&self, shard: Shard, after: i64, limit: u32) -> Result<Vec<(Task, Id)>> {
         let state = self.state();
-        let rows = state.tasks.iter().filter(|(place, _)| **place > after);
-        Ok(rows.filter_map(|(place, row)| row.running(*place)).take(limit as usize).collect())
+        let rows = state.unfinished(shard, after);
+        let running = rows.filter_map(|row| Some((row.shown(), row.lease.as_ref()?.token)));
+        Ok(load(running, limit, |(task, _)| task.bytes()))
     }
 
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
         let state = self.state();
         let mut counts = BTreeMap::new();
-        for Row { task, .. } in state.tasks.values().filter(|row| row.task.tenant == *tenant) {
+        for task in state.tasks.values().map(|row| row.shown()).filter(|task| task.tenant == *tenant) {
             *counts.entry((task.new.priority, task.state)).or_insert(0) += 1;
+        }
+        for ((of, priority, state), count) in &state.removed {
+            if of == tenant {
+                *counts.entry((*priority, *state)).or_insert(0) += count;
+            }
         }
         let counts = counts.into_iter();
         Ok(counts.map(|((priority, state), count)| TaskCount { priority, state, count }).collect())
     }
-}
 
-impl State {
-    /// Refuses a task whose id another tenant's task has.
-    pub(super) fn check_task(&self, tenant: &TenantName, task: &NewTask) -> Result<()> {
-        let present = self.task_ids.get(&task.id).and_then(|place| self.tasks.get(place));
-        if present.is_some_and(|row| row.task.tenant != *tenant) {
-            return Err(Error::Exists { what: "task", name: task.id.to_string() });
-        }
-        Ok(())
-    }
-
-    /// Stores a task; its place in the log, or the id of the task that is there already. The tenant exists.
-    pub(super) fn append_task(
-        &mut self,
-        tenant: &TenantName,
-        new: NewTask,
-        now: Timestamp,
-    ) -> Result<i64, Id> {
-        if self.task_ids.contains_key(&new.id) {
-            return Err(new.id);
-        }
-        let key = (tenant.clone(), new.key.clone());
-        if let Some(present) = self.task_keys.get(&key).and_then(|place| self.tasks.get(place)) {
-            return Err(present.task.new.id);
-        }
-        self.last_sequence += 1;
-        self.task_ids.insert(new.id, self.last_sequence);
-        if !new.key.is_empty() {
-            self.task_keys.insert(key, self.last_sequence);
-        }
-        self.tasks
-            .insert(self.last_sequence, Row { task: Task::stored(new, tenant.clone(), now), lease: None });
-        Ok(self.last_sequence)
-    }
-
-    fn waiting(&self, after: i64) -> impl Iterator<Item = Waiting> {
-        let rows = self.tasks.iter().filter(move |(place, _)| **place > after);
-        rows.filter(|(_, row)| row.task.state == TaskState::Waiting)
-            .map(|(place, row)| row.task.waiting(*place))
-    }
-
-    fn task_mut(&mut self, tenant: &TenantName, id: Id) -> Result<(i64, &mut Row)> {
-        let place = self.task_ids.get(&id).copied();
-        let row = place.and_then(|place| Some((place, self.tasks.get_mut(&place)?)));
-        row.filter(|(_, row)| row.task.tenant == *tenant)
-            .ok_or_else(|| Error::NotFound { what: "task", name: id.to_string() })
+    async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64> {
+        Ok(self.state().sweep(keep, limit, now))
     }
 }

@@ -1,46 +1,41 @@
-//! What a store shows, as text that can be compared: places in the log left out.
+//! What a store shows, as text that can be compared: tasks by their numbers instead of their places.
 
 use std::fmt::Debug;
 
-use tidemill_kernel::{Page, PageRequest, Priority, TenantName};
+use tidemill_kernel::{Page, PageRequest, Priority, Shard, TenantName};
 
+use super::world::World;
+use crate::Error;
 use crate::conformance::fixture::{Shared, document, name, page};
-use crate::task::{AppendedTask, Settled, TaskState, Waiting};
-use crate::{Error, Result};
-
-pub(super) fn waiting(rows: Vec<Waiting>) -> String {
-    let rows: Vec<Waiting> = rows.into_iter().map(|row| Waiting { sequence: 0, ..row }).collect();
-    format!("{rows:?}")
-}
-
-pub(super) fn settled(settled: Result<Settled>) -> String {
-    format!("{:?}", settled.map(|settled| (settled.accepted, waiting(settled.follow_ups))))
-}
-
-pub(super) fn appended(rows: Result<Vec<AppendedTask>>) -> String {
-    let plain = |row: AppendedTask| (row.id, row.duplicate, row.sequence > 0);
-    format!("{:?}", rows.map(|rows| rows.into_iter().map(plain).collect::<Vec<_>>()))
-}
+use crate::task::TaskState;
 
 /// Everything that can be read, a line each.
-pub(super) async fn everything(store: &Shared) -> Vec<String> {
+pub(super) async fn everything(world: &World) -> Vec<String> {
+    let store = &world.store;
     let mut lines = Vec::new();
     lines.push(format!("{:?}", store.page_tenants(page(9)).await.unwrap().items));
     for tenant in ["t0", "t1", "t2"].map(name) {
         content(store, &tenant, &mut lines).await;
         tasks(store, &tenant, &mut lines).await;
+        shard(store, Shard::of_tenant(&tenant), &mut lines).await;
     }
-    let mut queues = store.queues().await.unwrap();
+    lines.iter().map(|line| world.plain(line)).collect()
+}
+
+async fn shard(store: &Shared, shard: Shard, lines: &mut Vec<String>) {
+    let mut queues = store.queues(shard).await.unwrap();
     queues.depths.sort();
     lines.push(format!("{:?}", queues.depths));
-    let new = store.load_new(0, 1_000).await.unwrap();
-    assert!(new.iter().all(|row| row.sequence <= queues.last_sequence));
-    assert!(new.is_sorted_by_key(|row| row.sequence));
-    lines.push(waiting(new));
-    for row in store.load_running(0, 1_000).await.unwrap() {
-        lines.push(format!("{:?} {} {:?} {}", row.waiting.id, row.token, row.expires_at, row.attempt));
-    }
-    lines
+    let new = store.load_new(shard, shard.place(0), 1_000).await.unwrap();
+    assert!(new.iter().all(|task| task.id.place() <= queues.last_place));
+    assert!(new.is_sorted_by_key(|task| task.id.place()));
+    let ids = new.iter().map(|task| task.id).collect();
+    let mut loaded = store.load_tasks(ids).await.unwrap();
+    loaded.sort_by_key(|task| task.id.place());
+    assert_eq!(loaded, new);
+    lines.push(format!("{new:#?}"));
+    let running = store.load_running(shard, shard.place(0), 1_000).await.unwrap();
+    lines.extend(running.iter().map(|(task, token)| format!("{} under {token}: {task:?}", task.id)));
 }
 
 async fn content(store: &Shared, tenant: &TenantName, lines: &mut Vec<String>) {
@@ -72,8 +67,10 @@ async fn tasks(store: &Shared, tenant: &TenantName, lines: &mut Vec<String>) {
         lines.push(all(async |page| store.page_tasks(tenant, state, None, page).await).await);
         lines.push(all(async |page| store.page_tasks(tenant, state, Some("analyze"), page).await).await);
     }
+    let first = Shard::of_tenant(tenant).place(0);
     for priority in Priority::ALL {
-        lines.push(waiting(store.load_waiting(tenant, priority, "analyze", 0, 1_000).await.unwrap()));
+        let waiting = store.load_waiting(tenant, priority, "analyze", first, 1_000).await.unwrap();
+        lines.push(format!("{waiting:?}"));
     }
 }
 

@@ -1,0 +1,103 @@
+//! What the engine tells of itself: how limits stand, why a task waits, whether a submission may come in.
+
+use tidemill_kernel::{Id, Shard, TenantName, Timestamp};
+use tidemill_policy::{Admit, Arrival, Explanation, LimitStatus, Worker, fits_nowhere};
+use tidemill_proto::types::v1::NewTask;
+
+use super::Engine;
+use crate::convert;
+
+/// A question.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// How the limits of a tenant stand.
+    Limits(TenantName),
+    /// Why a task waits.
+    Explain(Id),
+    /// Whether these tasks may come in.
+    Admit(Submission),
+}
+
+/// Tasks of one tenant that are about to be stored.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) tenant: TenantName,
+    pub(crate) tasks: Vec<NewTask>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// How they stand.
+    Limits(Vec<LimitStatus>),
+    /// Why it waits; none if it is not in memory.
+    Explained(Option<Explanation>),
+    /// They may come in; these are to be cancelled for them.
+    Admitted { replaced: Vec<Id> },
+    /// They may not.
+    Refused(Refused),
+    /// The tenant's shard is run by the scheduler at this address; empty if it is not known, or nobody runs it.
+    Elsewhere(String),
+}
+
+/// Why a submission may not come in.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// There is too much; there should be room after a while.
+    Full { why: String, retry_after: std::time::Duration },
+    /// No worker could run it.
+    Unfit(String),
+}
+
+impl Engine {
+    /// Answers.
+    pub(crate) fn answer(&mut self, question: Question, now: Timestamp) -> Answer {
+        let shard = match &question {
+            Question::Limits(tenant) | Question::Admit(Submission { tenant, .. }) => Shard::of_tenant(tenant),
+            Question::Explain(task) => Shard::of_place(task.place()),
+        };
+        if self.shards.epoch(shard).is_none() {
+            return Answer::Elsewhere(self.shards.address_of(shard).unwrap_or_default().to_owned());
+        }
+        match question {
+            Question::Limits(tenant) => {
+                let limits = self.settings.get(&tenant).into_iter().flat_map(|set| &set.limits);
+                Answer::Limits(limits.filter_map(|scope| self.policy.limit(scope)).collect())
+            }
+            Question::Explain(task) => {
+                let workers: Vec<&Worker> = self.sessions.values().map(|session| &session.view).collect();
+                Answer::Explained(self.policy.explain(task, workers, now))
+            }
+            Question::Admit(submission) => self.admit_submission(&submission, now),
+        }
+    }
+
+    /// Tasks that ask for nothing are asked about together, the others one by one.
+    fn admit_submission(&mut self, submission: &Submission, now: Timestamp) -> Answer {
+        let mut replaced = Vec::new();
+        let is_plain = |task: &&NewTask| task.options.is_none();
+        let plain = submission.tasks.iter().filter(is_plain).count();
+        let first = submission.tasks.iter().find(is_plain).map(|task| (task, plain));
+        let special = submission.tasks.iter().filter(|task| task.options.is_some()).map(|task| (task, 1));
+        for (task, count) in first.into_iter().chain(special) {
+            let (kind, traits) =
+                (self.words.kind(&task.kind), task.options.as_ref().and_then(convert::traits));
+            let traits = traits.as_deref();
+            let workers = self.sessions.values().map(|session| &session.view);
+            let of_kind = workers.filter(|worker| worker.kinds.contains(&kind));
+            if let Some(lacks) = fits_nowhere(&kind, traits, of_kind) {
+                return Answer::Refused(Refused::Unfit(convert::lacks(&lacks)));
+            }
+            let priority = tidemill_kernel::Priority::from_number(task.priority).unwrap_or_default();
+            let arrival = Arrival { tenant: &submission.tenant, kind: &kind, priority, traits, count };
+            match self.policy.admit(&arrival, now) {
+                Admit::Queue => {}
+                Admit::Replace(task) => replaced.push(task),
+                Admit::Reject { why, retry_after } => {
+                    return Answer::Refused(Refused::Full { why: why.to_string(), retry_after });
+                }
+            }
+        }
+        Answer::Admitted { replaced }
+    }
+}

@@ -1,0 +1,79 @@
+//! The bodies of waiting tasks, as far as they fit: what is here needs no read when its turn comes.
+
+use std::collections::HashMap;
+
+use tidemill_kernel::Id;
+use tidemill_proto::types::v1::Task;
+
+/// What a task takes besides its texts.
+const OVERHEAD: usize = 600;
+
+/// Tasks by id, within a budget of bytes.
+#[derive(Debug)]
+pub(crate) struct Bodies {
+    tasks: HashMap<Id, Task>,
+    bytes: usize,
+    budget: usize,
+}
+
+impl Bodies {
+    /// Holds tasks up to so many bytes.
+    pub(super) fn new(budget: usize) -> Self {
+        Self { tasks: HashMap::new(), bytes: 0, budget }
+    }
+
+    /// Keeps a task if it fits.
+    pub(super) fn keep(&mut self, id: Id, task: Task) {
+        let size = size(&task);
+        if self.bytes + size > self.budget {
+            return;
+        }
+        self.bytes += size;
+        if let Some(old) = self.tasks.insert(id, task) {
+            self.bytes -= self::size(&old);
+        }
+    }
+
+    /// Takes a task out.
+    pub(super) fn take(&mut self, id: Id) -> Option<Task> {
+        let task = self.tasks.remove(&id)?;
+        self.bytes -= size(&task);
+        Some(task)
+    }
+
+    /// Drops those that are not to be kept.
+    pub(super) fn retain(&mut self, keep: impl Fn(Id) -> bool) {
+        let bytes = &mut self.bytes;
+        self.tasks.retain(|id, task| {
+            let stays = keep(*id);
+            if !stays {
+                *bytes -= size(task);
+            }
+            stays
+        });
+    }
+}
+
+fn size(task: &Task) -> usize {
+    OVERHEAD + task.payload.len() + task.key.len() + task.error.len() + task.checkpoint.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_holds_whatever_comes_and_goes() {
+        let id = |byte| Id::from_bytes([byte; 16]);
+        let task = || Task { payload: "x".repeat(400), ..Task::default() };
+        let mut bodies = Bodies::new(2_500);
+        (0..4).for_each(|n| bodies.keep(id(n), task()));
+        assert_eq!((bodies.tasks.len(), bodies.bytes), (2, 2_000));
+        bodies.keep(id(0), Task::default());
+        assert_eq!(bodies.bytes, 2_000, "one more did not fit, even in place of another");
+        assert!(bodies.take(id(0)).is_some() && bodies.take(id(0)).is_none());
+        bodies.keep(id(3), task());
+        bodies.retain(|one| one == id(3));
+        assert_eq!((bodies.tasks.len(), bodies.bytes), (1, 1_000));
+    }
+}

@@ -1,0 +1,162 @@
+//! Leases on their way into the store: those that have lasted for a moment, so that the next owner of their shard knows
+//! what runs. Most tasks are over before, and never get there.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use tidemill_kernel::{Id, Shard, Timestamp};
+use tidemill_proto::scheduling::v1 as api;
+use tidemill_proto::storage::v1 as store;
+use tidemill_proto::types::v1::Lease;
+
+use super::{Effect, Engine, Held};
+
+/// A lease that has lasted so long is recorded.
+const RECORD_AFTER: Duration = Duration::from_millis(25);
+/// The most leases of one request to the store.
+const REQUEST: usize = 1_000;
+
+/// What is to be told.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    /// Leases by the moment they were given, not recorded yet.
+    young: VecDeque<(Timestamp, Id, Id)>,
+    /// Tasks whose recorded lease was given back.
+    given_back: BTreeSet<Id>,
+    /// How far tasks are, the latest word of each.
+    progress: HashMap<Id, store::TaskProgress>,
+}
+
+impl Records {
+    /// Notes a new lease.
+    pub(super) fn note(&mut self, now: Timestamp, task: Id, token: Id) {
+        self.young.push_back((now, task, token));
+    }
+
+    /// Notes that a recorded lease is to be forgotten.
+    pub(super) fn give_back(&mut self, task: Id) {
+        self.given_back.insert(task);
+    }
+
+    /// Whether nothing that is held has still to be written.
+    pub(super) fn is_written(&self, held: &HashMap<Id, Held>) -> bool {
+        self.given_back.is_empty() && held.values().all(|held| held.recorded && held.waiting.is_none())
+    }
+}
+
+impl Engine {
+    /// Records what has lasted, and tells how far tasks are. A draining scheduler records everything.
+    pub(super) fn record(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut leases = Vec::new();
+        while let Some(&(since, task, token)) = self.records.young.front() {
+            if !self.draining && since + RECORD_AFTER > now {
+                break;
+            }
+            self.records.young.pop_front();
+            if let Some(lease) = self.held.get_mut(&task).and_then(|held| to_record(held, token)) {
+                leases.push(lease);
+            }
+        }
+        let given_back: Vec<Id> = std::mem::take(&mut self.records.given_back).into_iter().collect();
+        self.send_records(leases, given_back, effects);
+        self.send_progress(effects);
+    }
+
+    /// Asks the store to record leases, in as many requests as it takes.
+    pub(super) fn send_records(
+        &self,
+        mut leases: Vec<store::RecordedLease>,
+        mut given_back: Vec<Id>,
+        effects: &mut Vec<Effect>,
+    ) {
+        while !leases.is_empty() || !given_back.is_empty() {
+            let (rest, later) = (
+                leases.split_off(leases.len().min(REQUEST)),
+                given_back.split_off(given_back.len().min(REQUEST)),
+            );
+            let ids = leases.iter().filter_map(|lease| lease.attempt.as_ref()?.task_id.parse::<Id>().ok());
+            let shards = ids.chain(given_back.iter().copied()).map(|id| Shard::of_place(id.place()));
+            let fence = self.shards.fence(shards);
+            if !fence.is_empty() {
+                effects.push(Effect::Record { fence, leases, given_back });
+            }
+            (leases, given_back) = (rest, later);
+        }
+    }
+
+    fn send_progress(&mut self, effects: &mut Vec<Effect>) {
+        let progress: Vec<_> = self.records.progress.drain().collect();
+        for chunk in progress.chunks(REQUEST) {
+            let fence = self.shards.fence(chunk.iter().map(|(id, _)| Shard::of_place(id.place())));
+            let progress = chunk.iter().map(|(_, progress)| progress.clone()).collect();
+            effects.push(Effect::SaveProgress { fence, progress });
+        }
+    }
+
+    /// Hands out what waited for its record; stops what is gone.
+    pub(super) fn on_recorded(&mut self, leases: &[(Id, Id)], gone: &[Id], effects: &mut Vec<Effect>) {
+        for task in gone {
+            self.on_cancelled(*task, effects);
+        }
+        let mut ready: HashMap<u64, Vec<Lease>> = HashMap::new();
+        for (task, token) in leases {
+            let Some(held) = self.held.get_mut(task).filter(|held| held.token == *token) else { continue };
+            let Some(waiting) = held.waiting.take() else { continue };
+            match held.session {
+                Some(session) => {
+                    let lease = super::session::lease(*waiting, *token, held.until);
+                    ready.entry(session).or_default().push(lease);
+                }
+                None => self.give_back(*task),
+            }
+        }
+        for (session, leases) in ready {
+            self.say_leases(session, leases, effects);
+        }
+    }
+
+    /// They are told again; what waited for its record waits in its queue instead.
+    pub(super) fn on_record_failed(&mut self, leases: &[(Id, Id)], given_back: Vec<Id>) {
+        self.records.given_back.extend(given_back);
+        for (task, token) in leases {
+            let Some(held) = self.held.get(task).filter(|held| held.token == *token) else { continue };
+            if held.waiting.is_some() {
+                let session = held.session;
+                self.give_back(*task);
+                session.into_iter().for_each(|session| self.on_credits(session, 1));
+            } else {
+                self.records.young.push_front((Timestamp::default(), *task, *token));
+            }
+        }
+    }
+
+    /// Notes how far a task is, if whoever says so holds it.
+    pub(super) fn on_progress(&mut self, progress: api::Progress) {
+        let Some((task, token)) = super::held::lease(&progress.task_id, &progress.token) else { return };
+        if self.held.get(&task).is_none_or(|held| held.token != token) {
+            return;
+        }
+        let percent = (progress.percent >= 0.0).then(|| format!("{:.0} %", progress.percent));
+        let words: Vec<String> =
+            percent.into_iter().chain(Some(progress.note).filter(|note| !note.is_empty())).collect();
+        let entry = self.records.progress.entry(task).or_insert_with(|| store::TaskProgress {
+            task_id: progress.task_id,
+            ..store::TaskProgress::default()
+        });
+        if !words.is_empty() {
+            entry.progress = words.join(", ");
+        }
+        if !progress.checkpoint.is_empty() {
+            entry.checkpoint = Some(progress.checkpoint);
+        }
+    }
+}
+
+/// What the store is told of a lease; none if it is over, ends now, or was told.
+pub(super) fn to_record(held: &mut Held, token: Id) -> Option<store::RecordedLease> {
+    if held.token != token || held.ending {
+        return None;
+    }
+    held.recorded = true;
+    Some(store::RecordedLease { attempt: Some(held.attempt()), token: token.to_string() })
+}

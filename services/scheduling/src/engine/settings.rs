@@ -1,0 +1,116 @@
+//! Settings of tenants' queues in the engine: limits and pauses go into the policy, schedules are kept here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message;
+use tidemill_kernel::{Shard, TenantName, Timestamp};
+use tidemill_policy::{Limit, Scope};
+use tidemill_proto::scheduling::v1 as api;
+use tidemill_proto::storage::v1 as store;
+
+use super::{Effect, Engine, Epoch};
+use crate::steering::{limit, scope};
+
+/// What is in force for one tenant.
+#[derive(Debug, Default)]
+pub(super) struct InForce {
+    pub(super) limits: BTreeSet<Scope>,
+    pauses: BTreeSet<Scope>,
+}
+
+impl Engine {
+    /// Puts the settings of a shard's tenants in force, in place of those that were.
+    pub(super) fn on_settings(&mut self, epoch: Epoch, settings: Vec<store::Setting>, now: Timestamp) {
+        if self.shards.log(epoch).is_none() {
+            return;
+        }
+        let mut tenants: BTreeMap<TenantName, Vec<store::Setting>> = BTreeMap::new();
+        for setting in settings {
+            if let Some(tenant) = self.words.tenant(&setting.tenant) {
+                tenants.entry(tenant).or_default().push(setting);
+            }
+        }
+        let before = self.settings.keys().filter(|tenant| Shard::of_tenant(tenant) == epoch.0);
+        for tenant in before.cloned().collect::<Vec<_>>() {
+            tenants.entry(tenant).or_default();
+        }
+        for (tenant, settings) in tenants {
+            self.put_in_force(&tenant, &settings, now);
+        }
+    }
+
+    /// Asks for the settings of the shard of a tenant that changed some; its owner is told if that is another.
+    pub(super) fn on_settings_changed(&mut self, tenant: &TenantName, effects: &mut Vec<Effect>) {
+        let shard = Shard::of_tenant(tenant);
+        match self.shards.epoch(shard) {
+            Some(epoch) => effects.push(Effect::LoadSettings((shard, epoch))),
+            None => {
+                let address = self.shards.address_of(shard).map(str::to_owned);
+                effects.extend(address.map(|address| Effect::WakeOwner { address }));
+            }
+        }
+    }
+
+    /// Lifts everything that was set for the tenants of a shard that is run elsewhere now.
+    pub(super) fn lift(&mut self, shard: Shard) {
+        let of_shard = |tenant: &&TenantName| Shard::of_tenant(tenant) == shard;
+        let tenants: Vec<_> = self.settings.keys().filter(of_shard).cloned().collect();
+        for tenant in tenants {
+            self.put_in_force(&tenant, &[], Timestamp::default());
+        }
+        self.schedules.retain(|tenant, _| Shard::of_tenant(tenant) != shard);
+    }
+
+    fn put_in_force(&mut self, tenant: &TenantName, settings: &[store::Setting], now: Timestamp) {
+        let mut limits: BTreeMap<Scope, Limit> = BTreeMap::new();
+        let mut pauses = BTreeSet::new();
+        for setting in settings {
+            match setting.sort() {
+                store::SettingSort::Limit => limits.extend(read_limit(tenant, setting)),
+                store::SettingSort::Pause => pauses.extend(read_pause(tenant, setting)),
+                _ => {}
+            }
+        }
+        self.arm(tenant, settings);
+        let before = self.settings.remove(tenant).unwrap_or_default();
+        for gone in before.limits.iter().filter(|scope| !limits.contains_key(*scope)) {
+            self.policy.set_limit(gone, Limit::default(), now);
+        }
+        for (scope, limit) in &limits {
+            self.policy.set_limit(scope, *limit, now);
+        }
+        for gone in before.pauses.difference(&pauses) {
+            self.policy.resume(gone);
+        }
+        for new in pauses.difference(&before.pauses) {
+            self.policy.pause(new);
+        }
+        if !limits.is_empty() || !pauses.is_empty() {
+            let limits = limits.into_keys().collect();
+            self.settings.insert(tenant.clone(), InForce { limits, pauses });
+        }
+    }
+
+    /// Lets none of a tenant's tasks under a key start before a moment, as a worker that runs one of them says.
+    pub(super) fn on_close_key(&mut self, close: api::CloseKey, now: Timestamp) {
+        let Some((task, token)) = super::held::lease(&close.task_id, &close.token) else { return };
+        let Some(held) = self.held.get(&task).filter(|held| held.token == token) else { return };
+        let until = close.until.as_ref().map_or(0, tidemill_proto::time::to_micros);
+        let scope = Scope::TenantKey(held.candidate.tenant.clone(), close.key.as_str().into());
+        self.policy.close(&scope, Timestamp::from_micros(until), now);
+    }
+}
+
+/// A stored limit; none if a newer version wrote it.
+fn read_limit(tenant: &TenantName, setting: &store::Setting) -> Option<(Scope, Limit)> {
+    let message = api::Limit::decode(setting.value.as_slice()).ok()?;
+    let (scope, _) = scope::decode(tenant, message.scope.as_ref()).ok()?;
+    let limit = limit::decode(&message, &scope).ok()?;
+    Some((scope, limit))
+}
+
+/// A stored pause.
+fn read_pause(tenant: &TenantName, setting: &store::Setting) -> Option<Scope> {
+    let message = api::Scope::decode(setting.value.as_slice()).ok()?;
+    Some(scope::decode(tenant, Some(&message)).ok()?.0)
+}

@@ -1,0 +1,143 @@
+//! What is read of the store: a shard when it is taken, new tasks, pages of queues, bodies.
+
+use std::time::Duration;
+
+use tidemill_chassis::sleep;
+use tidemill_policy::{Candidate, Refill};
+use tidemill_proto::storage::v1 as store;
+use tidemill_proto::types::v1::Task;
+use tonic::Status;
+use tracing::{debug, warn};
+
+use super::{Performer, call};
+use crate::convert;
+use crate::engine::{Epoch, Event, Loaded, Running, SessionId};
+
+/// How many rows are read at once.
+const PAGE: usize = 1_000;
+/// How long it rests before it asks again for what it could not read.
+const REST: Duration = Duration::from_millis(200);
+
+impl Performer {
+    /// Everything of a shard: what runs, which queues there are, how far its log goes.
+    pub(super) async fn load(&self, epoch: Epoch) -> Event {
+        match self.try_load(epoch).await {
+            Ok(event) => event,
+            Err(fault) => {
+                warn!(fault = fault.message(), shard = epoch.0.number(), "cannot read a shard: trying again");
+                sleep(REST).await;
+                Event::LoadFailed(epoch)
+            }
+        }
+    }
+
+    async fn try_load(&self, epoch: Epoch) -> Result<Event, Status> {
+        let shard = u32::from(epoch.0.number());
+        // The queues first: what runs later than that is in them.
+        let found = call(self.deps.tasks.clone().list_queues(store::ListQueuesRequest { shard })).await?;
+        let running = self.running(shard).await?;
+        let queues = found.queues.iter().filter_map(convert::queue).collect();
+        let settings = self.settings_of(epoch).await?;
+        let loaded = Loaded { epoch, queues, last_place: found.last_place, running, settings };
+        Ok(Event::Loaded(Box::new(loaded)))
+    }
+
+    pub(super) async fn settings(&self, epoch: Epoch) -> Option<Event> {
+        let settings = self.settings_of(epoch).await.ok()?;
+        Some(Event::Settings { epoch, settings })
+    }
+
+    async fn settings_of(&self, epoch: Epoch) -> Result<Vec<store::Setting>, Status> {
+        let request = store::LoadSettingsRequest { shard: epoch.0.number().into(), ..Default::default() };
+        Ok(call(self.deps.settings.clone().load_settings(request)).await?.settings)
+    }
+
+    async fn running(&self, shard: u32) -> Result<Vec<Running>, Status> {
+        let (mut after_place, mut running) = (0, Vec::new());
+        loop {
+            let request = store::LoadRunningRequest { shard, after_place, limit: limit(PAGE) };
+            let page = call(self.deps.tasks.clone().load_running(request)).await?.tasks;
+            let last = page.last().and_then(|last| last.task.as_ref()).and_then(place);
+            running.extend(page.into_iter().filter_map(convert::running));
+            match last {
+                Some(last) => after_place = last,
+                None => return Ok(running),
+            }
+        }
+    }
+
+    pub(super) async fn load_new(&self, epoch: Epoch, after: i64) -> Event {
+        let shard = epoch.0.number().into();
+        let request = store::LoadNewRequest { shard, after_place: after, limit: limit(PAGE) };
+        match call(self.deps.tasks.clone().load_new(request)).await {
+            Ok(store::LoadNewResponse { tasks }) => {
+                let through = tasks.last().and_then(place).unwrap_or(after);
+                Event::New { epoch, more: !tasks.is_empty(), tasks, through }
+            }
+            Err(fault) => {
+                debug!(fault = fault.message(), "cannot read new tasks");
+                Event::NewFailed(epoch)
+            }
+        }
+    }
+
+    pub(super) async fn refill(&self, refill: Refill) -> Event {
+        let request = store::LoadWaitingRequest {
+            tenant: refill.queue.tenant.to_string(),
+            priority: refill.queue.priority.number(),
+            kind: refill.queue.kind.as_str().to_owned(),
+            after_place: refill.after,
+            limit: limit(refill.room.min(PAGE)),
+        };
+        match call(self.deps.tasks.clone().load_waiting(request)).await {
+            Ok(store::LoadWaitingResponse { tasks }) => {
+                let through = tasks.last().and_then(place).unwrap_or(refill.after);
+                Event::Refilled { refill, more: !tasks.is_empty(), tasks, through }
+            }
+            Err(fault) => {
+                debug!(fault = fault.message(), "cannot read a queue");
+                sleep(REST).await;
+                Event::RefillFailed(refill)
+            }
+        }
+    }
+
+    /// The bodies of picked tasks, in as many calls as their size takes.
+    pub(super) async fn fetch(&self, session: SessionId, picked: Vec<Candidate>) -> Event {
+        let mut missing: Vec<String> = picked.iter().map(|candidate| candidate.id.to_string()).collect();
+        let mut tasks: Vec<Task> = Vec::with_capacity(picked.len());
+        while !missing.is_empty() {
+            let request = store::LoadTasksRequest { ids: missing.clone() };
+            match call(self.deps.tasks.clone().load_tasks(request)).await {
+                Ok(found) if found.tasks.is_empty() => break,
+                Ok(found) => {
+                    missing.retain(|id| found.tasks.iter().all(|task| task.id != *id));
+                    tasks.extend(found.tasks);
+                }
+                Err(fault) => {
+                    warn!(fault = fault.message(), "cannot read tasks to hand out");
+                    sleep(REST).await;
+                    return Event::FetchFailed { session, picked };
+                }
+            }
+        }
+        Event::Fetched { session, picked, tasks }
+    }
+
+    pub(super) async fn count(&self, epoch: Epoch) -> Option<Event> {
+        let request = store::ListQueuesRequest { shard: epoch.0.number().into() };
+        let queues = call(self.deps.tasks.clone().list_queues(request)).await.ok()?.queues;
+        let count = |depth: &store::QueueDepth| {
+            Some((convert::queue(depth)?, usize::try_from(depth.waiting).unwrap_or_default()))
+        };
+        Some(Event::Audited { epoch, queues: queues.iter().filter_map(count).collect() })
+    }
+}
+
+fn place(task: &Task) -> Option<i64> {
+    Some(task.id.parse::<tidemill_kernel::Id>().ok()?.place())
+}
+
+fn limit(rows: usize) -> i32 {
+    i32::try_from(rows).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,180 @@
+//! Group commit across callers: the submissions that wait share one call of the store. A lone one never waits for
+//! company; under load the size of a group follows the time of a commit.
+
+use std::collections::HashMap;
+
+use tidemill_chassis::{Wire, Written};
+use tidemill_kernel::Id;
+use tidemill_proto::storage::v1 as store;
+use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
+use tidemill_proto::time::from_micros;
+use tidemill_proto::types::v1::{NewTask, Task, TaskState};
+use tokio::sync::{mpsc, oneshot};
+use tonic::{Request, Status};
+use tracing::{Instrument, Span};
+
+use crate::actor::Handle;
+use crate::engine::Event;
+
+/// The most tasks of one call of the store.
+const MOST: usize = 4_000;
+/// About the most bytes of one.
+const BYTES: usize = 8 << 20;
+/// How many calls are under way at once: while one is made durable, the next gathers.
+const AT_ONCE: usize = 2;
+
+/// What a caller gets: what became of his tasks, and what to read behind.
+pub(crate) type Answer = Result<(Vec<store::AppendedTask>, Written), Status>;
+
+/// One caller's tasks.
+struct Submission {
+    tenant: String,
+    tasks: Vec<NewTask>,
+    span: Span,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The way to the group. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Submitter(mpsc::UnboundedSender<Submission>);
+
+impl Submitter {
+    /// Begins to gather; ends when the last way to it is gone.
+    pub(crate) fn start(tasks: TaskStoreServiceClient<Wire>, handle: Handle) -> Self {
+        let (sender, submissions) = mpsc::unbounded_channel();
+        let submissions = std::sync::Arc::new(tokio::sync::Mutex::new(submissions));
+        for _ in 0..AT_ONCE {
+            let lane = Lane { tasks: tasks.clone(), handle: handle.clone() };
+            tokio::spawn(lane.run(submissions.clone()));
+        }
+        Self(sender)
+    }
+
+    /// Stores tasks of one tenant, all or none; answers when they are durable.
+    pub(crate) async fn submit(&self, tenant: String, tasks: Vec<NewTask>, span: Span) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || Status::unavailable("the scheduler is stopping; send the same again in a moment");
+        self.0.send(Submission { tenant, tasks, span, answer }).map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+}
+
+/// Takes turns with others at the submissions that wait.
+struct Lane {
+    tasks: TaskStoreServiceClient<Wire>,
+    handle: Handle,
+}
+
+impl Lane {
+    async fn run(self, submissions: std::sync::Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Submission>>>) {
+        loop {
+            let group = {
+                let mut submissions = submissions.lock().await;
+                let Some(first) = submissions.recv().await else { return };
+                gather(first, &mut submissions)
+            };
+            self.store(group).await;
+        }
+    }
+
+    /// Stores a group. If it is refused, each caller's tasks are stored alone, so that only the one at fault hears of it.
+    async fn store(&self, group: Vec<Submission>) {
+        match self.append(&group).await {
+            Ok((appended, written)) => {
+                for (submission, tasks) in group.into_iter().zip(appended) {
+                    self.answer(submission, Ok((tasks, written.clone())));
+                }
+            }
+            Err(fault) if group.len() > 1 && is_refusal(&fault) => {
+                for submission in group {
+                    let one = std::slice::from_ref(&submission);
+                    let stored = self.append(one).await;
+                    let first = |(appended, written): (Vec<Vec<_>>, _)| {
+                        (appended.into_iter().next().unwrap_or_default(), written)
+                    };
+                    self.answer(submission, stored.map(first));
+                }
+            }
+            Err(fault) => group.into_iter().for_each(|one| self.answer(one, Err(fault.clone()))),
+        }
+    }
+
+    /// Stores a group in one step, each tenant's tasks together; what became of each caller's.
+    async fn append(&self, group: &[Submission]) -> Result<(Vec<Vec<store::AppendedTask>>, Written), Status> {
+        let mut batches: Vec<store::TenantTasks> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for one in group {
+            let place = *places.entry(&one.tenant).or_insert(batches.len());
+            if place == batches.len() {
+                batches.push(store::TenantTasks { tenant: one.tenant.clone(), tasks: Vec::new() });
+            }
+            batches[place].tasks.extend(one.tasks.iter().cloned());
+        }
+        let span = group.first().map_or_else(Span::none, |first| first.span.clone());
+        let request = Request::new(store::AppendTasksRequest { batches });
+        let answer = self.tasks.clone().append_tasks(request).instrument(span).await?;
+        let written = Written::of(&answer);
+        let mut appended: Vec<_> =
+            answer.into_inner().batches.into_iter().map(|batch| batch.tasks.into_iter()).collect();
+        let of = |one: &Submission| {
+            let batch = places.get(one.tenant.as_str()).and_then(|place| appended.get_mut(*place));
+            batch.map_or_else(Vec::new, |batch| batch.take(one.tasks.len()).collect())
+        };
+        Ok((group.iter().map(of).collect(), written))
+    }
+
+    /// Tells the engine of what was stored, then the caller.
+    fn answer(&self, submission: Submission, stored: Answer) {
+        if let Ok((appended, _)) = &stored {
+            let new = submission.tasks.into_iter().zip(appended).filter(|(_, appended)| !appended.duplicate);
+            let tasks: Vec<Task> =
+                new.filter_map(|(task, appended)| waiting(&submission.tenant, task, &appended.id)).collect();
+            if !tasks.is_empty() {
+                self.handle.tell(Event::Appended(tasks));
+            }
+        }
+        // A caller that has gone away needs no answer.
+        let _ = submission.answer.send(stored);
+    }
+}
+
+/// The first submission and those that wait behind it, as far as they fit into one call.
+fn gather(first: Submission, waiting: &mut mpsc::UnboundedReceiver<Submission>) -> Vec<Submission> {
+    let size = |one: &Submission| one.tasks.iter().map(|task| 100 + task.payload.len()).sum::<usize>();
+    let (mut count, mut bytes) = (first.tasks.len(), size(&first));
+    let mut group = vec![first];
+    while count < MOST && bytes < BYTES {
+        let Ok(next) = waiting.try_recv() else { break };
+        (count, bytes) = (count + next.tasks.len(), bytes + size(&next));
+        group.push(next);
+    }
+    group
+}
+
+/// A task that was just stored, as the store would tell of it.
+fn waiting(tenant: &str, new: NewTask, id: &str) -> Option<Task> {
+    let created_at = from_micros(id.parse::<Id>().ok()?.moment().as_micros());
+    Some(Task {
+        id: id.to_owned(),
+        tenant: tenant.to_owned(),
+        kind: new.kind,
+        // Not said is normal, as the store has it.
+        priority: if new.priority == 0 { 2 } else { new.priority },
+        payload: new.payload,
+        key: new.key,
+        state: TaskState::Waiting.into(),
+        max_attempts: if new.max_attempts == 0 { 5 } else { new.max_attempts },
+        run_at: Some(new.run_at.unwrap_or(created_at)),
+        created_at: Some(created_at),
+        trace_parent: new.trace_parent,
+        keep: new.keep,
+        options: new.options,
+        ..Task::default()
+    })
+}
+
+/// Whether the store refused what was sent, so that a part of it may be taken.
+fn is_refusal(fault: &Status) -> bool {
+    use tonic::Code::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange};
+    matches!(fault.code(), AlreadyExists | FailedPrecondition | InvalidArgument | NotFound | OutOfRange)
+}

@@ -1,0 +1,132 @@
+//! Attempts in memory: recorded, settled.
+
+use tidemill_kernel::{Id, Timestamp};
+
+use crate::memory::{Row, State};
+use crate::task::{Attempt, Completion, Failure, Progress, RecordedLease, Settled, Task, TaskState};
+
+impl State {
+    /// The leases whose tasks are not there any more.
+    pub(super) fn record(&mut self, leases: Vec<RecordedLease>, given_back: &[Id]) -> Vec<Id> {
+        for id in given_back {
+            if let Some(row) = self.unfinished_task(*id) {
+                row.lease = None;
+            }
+        }
+        let mut vain = Vec::new();
+        for lease in leases {
+            match self.unfinished_task(lease.attempt.task) {
+                Some(row) => row.lease = Some(lease),
+                None => vain.push(lease.attempt.task),
+            }
+        }
+        vain
+    }
+
+    pub(super) fn save_progress(&mut self, progress: Progress) {
+        if let Some(Row { task, .. }) = self.unfinished_task(progress.task) {
+            task.progress = progress.progress;
+            if let Some(checkpoint) = progress.checkpoint {
+                task.checkpoint = checkpoint;
+            }
+        }
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        completions: Vec<Completion>,
+        failures: Vec<Failure>,
+        now: Timestamp,
+    ) -> Settled {
+        let mut settled = Settled::default();
+        let mut seen = Vec::new();
+        for completion in completions {
+            let is_first = is_first(&mut seen, completion.attempt.task);
+            let accepted = is_first && self.complete(completion.cleaned(), now, &mut settled.follow_ups);
+            settled.accepted.push(accepted);
+        }
+        for failure in failures {
+            let is_first = is_first(&mut seen, failure.attempt.task);
+            settled.accepted.push(is_first && self.fail(failure.cleaned(), now));
+        }
+        settled.follow_ups.sort_by_key(|task| task.id.place());
+        settled
+    }
+
+    fn complete(&mut self, completion: Completion, now: Timestamp, follow_ups: &mut Vec<Task>) -> bool {
+        let Some(row) = self.unfinished_task(completion.attempt.task) else { return false };
+        row.end(completion.attempt);
+        row.task.state = TaskState::Succeeded;
+        row.task.finished_at = Some(now);
+        row.task.result = completion.result;
+        let (id, tenant) = (row.task.id, row.task.tenant.clone());
+        if row.task.new.keep.is_some_and(|keep| keep.is_zero()) {
+            self.remove_task(id.place());
+        }
+        if let (Some((query, document, analysis)), Ok(content)) =
+            (completion.analysis, self.content_mut(&tenant))
+        {
+            content.add_analysis(query, document, analysis, now);
+        }
+        for new in completion.follow_ups {
+            let appended = self.append_task(&tenant, new, now);
+            if !appended.duplicate {
+                follow_ups.extend(self.unfinished_task(appended.id).map(|row| row.shown()));
+            }
+        }
+        true
+    }
+
+    fn fail(&mut self, failure: Failure, now: Timestamp) -> bool {
+        let Some(row) = self.unfinished_task(failure.attempt.task) else { return false };
+        row.end(failure.attempt);
+        row.task.error = failure.error;
+        match failure.retry_at {
+            Some(retry_at) => row.task.new.run_at = retry_at,
+            None => {
+                row.task.state = TaskState::Dead;
+                row.task.finished_at = Some(now);
+            }
+        }
+        true
+    }
+}
+
+fn is_first(seen: &mut Vec<Id>, id: Id) -> bool {
+    let is_first = !seen.contains(&id);
+    seen.push(id);
+    is_first
+}
+
+impl Row {
+    /// The task as it stands.
+    pub(in crate::memory) fn shown(&self) -> Task {
+        let mut task = self.task.clone();
+        if let Some(lease) = &self.lease {
+            task.state = TaskState::Running;
+            note(&mut task, lease.attempt.clone());
+        }
+        task
+    }
+
+    pub(in crate::memory) fn cancel(&mut self, now: Timestamp) {
+        if let Some(lease) = self.lease.take() {
+            note(&mut self.task, lease.attempt);
+        }
+        self.task.state = TaskState::Cancelled;
+        self.task.finished_at = Some(now);
+    }
+
+    /// Ends the attempt.
+    fn end(&mut self, attempt: Attempt) {
+        self.lease = None;
+        note(&mut self.task, attempt);
+    }
+}
+
+/// What an attempt tells of its task.
+fn note(task: &mut Task, attempt: Attempt) {
+    task.attempt = attempt.number;
+    task.started_at = Some(attempt.started_at);
+    task.worker = attempt.worker;
+}

@@ -1,0 +1,64 @@
+//! What tenants set for their queues: limits, pauses, schedules. The store keeps the bytes; the scheduler knows what they
+//! mean.
+
+use async_trait::async_trait;
+use tidemill_kernel::{Shard, TenantName, Timestamp};
+
+use crate::Result;
+
+/// What a setting is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SettingSort {
+    /// How much of a scope may run.
+    Limit = 1,
+    /// A scope of which nothing starts.
+    Pause = 2,
+    /// Tasks at times.
+    Schedule = 3,
+    /// How far a schedule is.
+    ScheduleState = 4,
+}
+
+impl SettingSort {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Limit, Self::Pause, Self::Schedule, Self::ScheduleState];
+
+    /// The number that databases hold.
+    pub fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// The sort with this number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|sort| sort.number() == number)
+    }
+}
+
+/// One setting of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// What it is about.
+    pub sort: SettingSort,
+    /// Unique among the tenant's settings of its sort.
+    pub name: String,
+    /// What is set.
+    pub value: Vec<u8>,
+    /// When it was set last.
+    pub updated_at: Timestamp,
+}
+
+/// The settings of tenants' queues.
+#[async_trait]
+pub trait SettingStore: Send + Sync + 'static {
+    /// Sets one, in place of the one that has its name. [`crate::Error::NotFound`] without the tenant.
+    async fn put_setting(&self, tenant: &TenantName, setting: Setting) -> Result<()>;
+
+    /// Removes one; whether it was there.
+    async fn drop_setting(&self, tenant: &TenantName, sort: SettingSort, name: &str) -> Result<bool>;
+
+    /// All settings of a tenant, by sort and name.
+    async fn settings(&self, tenant: &TenantName) -> Result<Vec<Setting>>;
+
+    /// All settings of all tenants of a shard, by tenant, sort and name.
+    async fn shard_settings(&self, shard: Shard) -> Result<Vec<(TenantName, Setting)>>;
+}
