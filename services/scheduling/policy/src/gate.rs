@@ -36,6 +36,9 @@ pub(crate) struct Gate {
     pub(crate) parked: Vec<(u32, Heap<Due>)>,
     /// Slots that run under it; kept only if the oldest may have to make room.
     pub(crate) holders: Vec<u32>,
+    /// What of the limit is to be used here.
+    cap: Option<u32>,
+    pace: Option<Rate>,
     paused: bool,
     closed_until: Option<Timestamp>,
     tokens: i128,
@@ -67,6 +70,8 @@ impl Gate {
             under: Vec::new(),
             parked: Vec::new(),
             holders: Vec::new(),
+            cap: None,
+            pace: None,
             paused: false,
             closed_until: None,
             tokens: 0,
@@ -80,6 +85,7 @@ impl Gate {
         self.refill(now);
         let is_new = self.limit.rate.is_none();
         self.limit = limit;
+        self.divide();
         match self.rate() {
             Some(rate) if is_new => (self.tokens, self.stamp) = (i128::from(rate.burst) * TOKEN, now),
             Some(rate) => self.tokens = self.tokens.min(i128::from(rate.burst) * TOKEN),
@@ -93,6 +99,7 @@ impl Gate {
     pub(crate) fn set_share(&mut self, share: Share, now: Timestamp) {
         self.refill(now);
         self.share = share;
+        self.divide();
         if let Some(rate) = self.rate() {
             self.tokens = self.tokens.min(i128::from(rate.burst) * TOKEN);
         }
@@ -120,13 +127,22 @@ impl Gate {
 
     /// The concurrency that is to be used here.
     pub(crate) fn concurrency(&self) -> Option<u32> {
-        self.limit.concurrency.map(|whole| self.share.of(u64::from(whole)).try_into().unwrap_or(u32::MAX))
+        self.cap
     }
 
     /// The rate that is to be used here.
     pub(crate) fn rate(&self) -> Option<Rate> {
-        let whole = self.limit.rate?;
-        Some(Rate { per_second: self.share.of(whole.per_second), burst: self.share.of(whole.burst) })
+        self.pace
+    }
+
+    fn divide(&mut self) {
+        let share = self.share;
+        let part = |whole| share.of(whole);
+        self.cap = self.limit.concurrency.map(|whole| part(u64::from(whole)).try_into().unwrap_or(u32::MAX));
+        self.pace = self
+            .limit
+            .rate
+            .map(|whole| Rate { per_second: part(whole.per_second), burst: part(whole.burst) });
     }
 
     /// Whether it is of no use any more.
@@ -183,6 +199,11 @@ impl Gate {
 
     /// Why it is shut, as of the last judgement.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.verdict_for(self.needed)
+    }
+
+    /// Why it is shut for a task that needs so many tokens.
+    pub(crate) fn verdict_for(&self, cost: u32) -> Option<Verdict> {
         if self.paused {
             return Some(Verdict::Paused);
         }
@@ -194,7 +215,7 @@ impl Gate {
         }
         let rate = self.rate()?;
         // Without a burst, one task at a time is let in and paid off.
-        let needed = i128::from(u64::from(self.needed.max(1)).min(rate.burst)) * TOKEN;
+        let needed = i128::from(u64::from(cost.max(1)).min(rate.burst)) * TOKEN;
         let missing = needed - self.tokens;
         if missing <= 0 && (rate.per_second > 0 || rate.burst > 0) {
             return None;
@@ -222,12 +243,11 @@ impl Gate {
     }
 
     fn refill(&mut self, now: Timestamp) {
-        if let Some(rate) = self.rate() {
-            let micros = i128::try_from(now.since(self.stamp).as_micros()).unwrap_or(0);
-            let full = i128::from(rate.burst) * TOKEN;
-            self.tokens = (self.tokens + micros.saturating_mul(i128::from(rate.per_second))).min(full);
-        }
-        self.stamp = self.stamp.max(now);
+        let Some(rate) = self.pace.filter(|_| now > self.stamp) else { return };
+        let micros = i128::try_from(now.since(self.stamp).as_micros()).unwrap_or(0);
+        let full = i128::from(rate.burst) * TOKEN;
+        self.tokens = self.tokens.saturating_add(micros.saturating_mul(i128::from(rate.per_second))).min(full);
+        self.stamp = now;
     }
 }
 

@@ -41,7 +41,8 @@ impl Meter {
 
     fn roll(&mut self, now: Timestamp) {
         let past = now.as_micros().saturating_sub(self.start);
-        if !(0..2 * WINDOW).contains(&past) {
+        let is_new = self.present == 0 && self.before == 0;
+        if is_new || !(0..2 * WINDOW).contains(&past) {
             *self = Self { start: now.as_micros(), present: 0, before: 0 };
         } else if past >= WINDOW {
             *self = Self { start: self.start + WINDOW, present: 0, before: self.present };

@@ -6,6 +6,8 @@
 use hashbrown::HashMap;
 use slab::Slab;
 
+use crate::bunch::Few;
+
 /// What tasks of a shape have in common; names by number, each list ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Form {
@@ -13,15 +15,15 @@ pub(crate) struct Form {
     /// Bytes that are set aside for each.
     pub(crate) memory: u64,
     pub(crate) zone: Option<u32>,
-    pub(crate) labels: Vec<u32>,
+    pub(crate) labels: Few,
     /// Gates of keys, of all tenants together.
-    pub(crate) key_gates: Vec<u32>,
+    pub(crate) key_gates: Few,
 }
 
 impl Form {
     /// A kind's tasks that ask for nothing.
     pub(crate) fn plain(kind: u32) -> Self {
-        Self { kind, memory: 0, zone: None, labels: Vec::new(), key_gates: Vec::new() }
+        Self { kind, memory: 0, zone: None, labels: Few::new(), key_gates: Few::new() }
     }
 
     /// Whether not every worker of the kind can run it.
@@ -35,7 +37,7 @@ impl Form {
 pub(crate) struct Shape {
     pub(crate) form: Form,
     /// Every gate of all its tasks.
-    pub(crate) gates: Vec<u32>,
+    pub(crate) gates: Few,
     /// How many of those are shut.
     pub(crate) shut: u32,
     /// How many bunches have it.
@@ -74,7 +76,7 @@ impl Shapes {
     }
 
     /// A new shape, with the gates that stand before it and how many of them are shut.
-    pub(crate) fn add(&mut self, form: Form, gates: Vec<u32>, shut: u32) -> u32 {
+    pub(crate) fn add(&mut self, form: Form, gates: Few, shut: u32) -> u32 {
         let shape = Shape { form: form.clone(), gates, shut, bunches: 0, pools: 0 };
         let number = u32::try_from(self.shapes.insert(shape)).unwrap_or(u32::MAX);
         self.by_form.insert(form, number);

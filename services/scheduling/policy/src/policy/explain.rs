@@ -93,11 +93,14 @@ impl Policy {
     }
 
     fn limits_of(&self, slot: u32) -> Vec<Reason> {
-        let number = self.tasks[slot].line();
+        let (number, cost) = (self.tasks[slot].line(), self.tasks[slot].cost);
         let gates = self.line(number).gates.iter().map(|&gate| &self.gates[gate as usize]);
         let shut = gates.filter(|gate| gate.shut);
         let mut reasons: Vec<Reason> = shut
-            .filter_map(|gate| Some(Reason::Limit { scope: gate.scope.clone(), verdict: gate.verdict()? }))
+            .filter_map(|gate| {
+                let verdict = gate.verdict_for(cost).or(gate.verdict())?;
+                Some(Reason::Limit { scope: gate.scope.clone(), verdict })
+            })
             .collect();
         let tenant = &self.tenants[self.tenant_at(number) as usize];
         if let Some(cap) = tenant.cap.filter(|cap| tenant.running >= *cap) {

@@ -59,7 +59,7 @@ impl Policy {
         let (shape, key_set) = match traits {
             None => (self.plain_shape(kind), 0),
             Some(traits) => {
-                let mut keys: Vec<u32> = traits.keys.iter().map(|key| self.words.intern(key)).collect();
+                let mut keys: Few = traits.keys.iter().map(|key| self.words.intern(key)).collect();
                 keys.sort_unstable();
                 keys.dedup();
                 let form = self.form(kind, traits, &keys);
@@ -89,7 +89,7 @@ impl Policy {
     }
 
     fn form(&mut self, kind: u32, traits: &Traits, keys: &[u32]) -> Form {
-        let mut labels: Vec<u32> = traits.labels.iter().map(|label| self.words.intern(label)).collect();
+        let mut labels: Few = traits.labels.iter().map(|label| self.words.intern(label)).collect();
         labels.sort_unstable();
         labels.dedup();
         let zone = traits.required_zone().map(|zone| self.words.intern(zone));
@@ -97,11 +97,11 @@ impl Policy {
     }
 
     /// The gates of keys of all tenants together.
-    pub(super) fn gates_of_keys(&self, keys: &[u32]) -> Vec<u32> {
+    pub(super) fn gates_of_keys(&self, keys: &[u32]) -> Few {
         if self.key_gates.is_empty() {
-            return Vec::new();
+            return Few::new();
         }
-        let mut gates: Vec<u32> = keys.iter().filter_map(|key| self.key_gates.get(key)).copied().collect();
+        let mut gates: Few = keys.iter().filter_map(|key| self.key_gates.get(key)).copied().collect();
         gates.sort_unstable();
         gates
     }
@@ -115,7 +115,7 @@ impl Policy {
         if !self.rules.is_empty()
             && let Some(kind) = self.kinds.name(form.kind)
         {
-            gates.extend(self.rules.get(&Scope::Kind(kind.clone())));
+            gates.extend(self.rules.get(&Scope::Kind(kind.clone())).copied());
         }
         let shut = self.count_shut(&gates);
         let shape = self.shapes.add(form, gates.clone(), shut);

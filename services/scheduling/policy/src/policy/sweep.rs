@@ -75,7 +75,7 @@ impl Policy {
         }
         let shapes: Vec<u32> = self.shapes.iter().map(|row| row.0).collect();
         for shape in shapes {
-            self.shapes[shape].gates.retain(keep);
+            self.shapes[shape].gates.retain(keep_few);
         }
         for (_, line) in &mut self.lines {
             line.gates.retain(keep_few);

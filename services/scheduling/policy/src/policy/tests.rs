@@ -1,9 +1,12 @@
 //! The policy's promises one by one; random histories are in the modules below.
 
+mod admission;
+mod explain;
 mod fairness;
 mod history;
 mod limits;
 mod refills;
+mod waiting;
 
 use super::*;
 use crate::{QueueKey, Worker};

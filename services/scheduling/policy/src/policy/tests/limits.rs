@@ -1,10 +1,16 @@
 //! Random histories of limits, order keys, deadlines and matching against a naive model that looks at every task.
 
+mod rule;
+mod step;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+
+use rule::Rule;
+use step::{Asks, Step, step};
 
 use super::*;
 use crate::{Limit, OnFull, Rate, Traits, Verdict, Zone};
@@ -12,69 +18,6 @@ use crate::{Limit, OnFull, Rate, Traits, Verdict, Zone};
 const TENANTS: usize = 3;
 const KINDS: usize = 2;
 const KEYS: u8 = 3;
-
-#[derive(Debug, Clone)]
-enum Step {
-    Enqueue { tenant: usize, kind: usize, priority: usize, cost: u32, asks: Asks },
-    Take { mask: usize, slots: usize, labels: u8, memory: u64, zone: u8 },
-    Finish(usize),
-    Return(usize),
-    Postpone(usize),
-    Again(usize),
-    Remove(usize),
-    Move(usize, usize),
-    Limit(usize, Option<u32>, Option<(u64, u64)>),
-    Cap(usize, Option<u32>),
-    Close(usize, i64),
-    Pause(usize),
-    Resume(usize),
-    Wait(i64),
-    Forget(usize),
-}
-
-/// What a task asks for, as bits and small numbers.
-#[derive(Debug, Clone, Copy)]
-struct Asks {
-    keys: u8,
-    label: bool,
-    memory: u64,
-    zone: u8,
-    order: u8,
-    deadline: u8,
-}
-
-fn asks() -> impl Strategy<Value = Asks> {
-    (0_u8..8, prop::bool::weighted(0.2), 0_u64..4, 0_u8..6, 0_u8..6, 0_u8..4).prop_map(
-        |(keys, label, memory, zone, order, deadline)| Asks { keys, label, memory, zone, order, deadline },
-    )
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let scope = || 0_usize..scopes().len();
-    let enqueue = (0..TENANTS, 0..KINDS, 0..3_usize, 0_u32..5, asks()).prop_map(
-        |(tenant, kind, priority, cost, asks)| Step::Enqueue { tenant, kind, priority, cost, asks },
-    );
-    let take = (0_usize..4, 0_usize..5, 0_u8..2, 0_u64..5, 0_u8..3)
-        .prop_map(|(mask, slots, labels, memory, zone)| Step::Take { mask, slots, labels, memory, zone });
-    let limit = (scope(), prop::option::of(0_u32..4), prop::option::of((0_u64..200, 0_u64..9)));
-    prop_oneof![
-        12 => enqueue,
-        10 => take,
-        6 => (0_usize..50).prop_map(Step::Finish),
-        2 => (0_usize..50).prop_map(Step::Return),
-        2 => (0_usize..50).prop_map(Step::Postpone),
-        2 => (0_usize..50).prop_map(Step::Again),
-        1 => (0_usize..50).prop_map(Step::Remove),
-        1 => (0_usize..50, 0_usize..3).prop_map(|(task, priority)| Step::Move(task, priority)),
-        3 => limit.prop_map(|(scope, cap, rate)| Step::Limit(scope, cap, rate)),
-        1 => (0..TENANTS, prop::option::of(0_u32..4)).prop_map(|(tenant, cap)| Step::Cap(tenant, cap)),
-        1 => (scope(), 0_i64..60_000).prop_map(|(scope, micros)| Step::Close(scope, micros)),
-        1 => scope().prop_map(Step::Pause),
-        1 => scope().prop_map(Step::Resume),
-        4 => (0_i64..30_000).prop_map(Step::Wait),
-        1 => (0..4 * TENANTS).prop_map(Step::Forget),
-    ]
-}
 
 fn key(number: u8) -> Arc<str> {
     format!("key-{number}").into()
@@ -110,50 +53,6 @@ fn falls_under(candidate: &Candidate, scope: &Scope) -> bool {
         Scope::TenantKey(tenant, key) => candidate.tenant == *tenant && has(key),
         Scope::Key(key) => has(key),
         Scope::Queue(queue) => candidate.queue() == *queue,
-    }
-}
-
-/// One limit, in exact tokens.
-#[derive(Debug, Default)]
-struct Rule {
-    limit: Limit,
-    closed_until: i64,
-    paused: bool,
-    /// Millionths of tokens.
-    level: i128,
-    stamp: i64,
-}
-
-impl Rule {
-    fn refill(&mut self, now: i64) {
-        if let Some(rate) = self.limit.rate {
-            let gain = i128::from(now - self.stamp) * i128::from(rate.per_second);
-            self.level = (self.level + gain).min(i128::from(rate.burst) * 1_000_000);
-        }
-        self.stamp = now;
-    }
-
-    fn set(&mut self, limit: Limit, now: i64) {
-        self.refill(now);
-        let was_new = self.limit.rate.is_none();
-        self.limit = limit;
-        if let Some(rate) = limit.rate {
-            let full = i128::from(rate.burst) * 1_000_000;
-            self.level = if was_new { full } else { self.level.min(full) };
-        }
-    }
-
-    fn needs(rate: Rate, cost: u32) -> i128 {
-        i128::from(u64::from(cost.max(1)).min(rate.burst)) * 1_000_000
-    }
-
-    fn allows(&mut self, cost: u32, running: usize, now: i64) -> bool {
-        self.refill(now);
-        let has_tokens = self.limit.rate.is_none_or(|rate| {
-            self.level >= Self::needs(rate, cost) && (rate.per_second > 0 || rate.burst > 0)
-        });
-        let below_cap = self.limit.concurrency.is_none_or(|cap| running < cap as usize);
-        !self.paused && self.closed_until <= now && has_tokens && below_cap
     }
 }
 
@@ -440,7 +339,7 @@ fn take_nth(tasks: &mut BTreeMap<i64, Candidate>, index: usize) -> Option<Candid
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
     #[test]
     fn no_limit_is_exceeded_no_order_is_broken_and_nothing_that_could_run_waits_for_what_cannot(
         steps in prop::collection::vec(step(), 1..120), sweeps: bool,
@@ -474,7 +373,10 @@ proptest! {
             prop_assert!(world.waiting.len() < before, "left behind: {:?}", world.waiting);
         }
     }
+}
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn the_same_history_of_limits_gives_the_same_decisions(steps in prop::collection::vec(step(), 1..120)) {
         let (mut one, mut other) = (World::new(), World::new());

@@ -224,3 +224,39 @@ fn a_page_that_no_longer_joins_on_is_dropped_and_read_again() {
     policy.refilled(&refill, page, 8, false);
     assert_eq!(sequences(&take(&mut policy, &[kind(0)], 9)), [4, 5, 6, 7, 8]);
 }
+
+#[test]
+fn a_page_does_not_bring_back_what_was_over_before_it_arrived() {
+    let mut policy = fresh();
+    // The store hears of leases late: a page may name what runs here.
+    policy.started(&normal(2, 0));
+    policy.mark_truncated(&normal(2, 0).queue(), 0);
+    let refill = policy.next_refill().unwrap();
+    assert!(policy.finished(id(2)));
+    let page = [1, 2, 3].map(|sequence| normal(sequence, 0)).to_vec();
+    policy.refilled(&refill, page, 3, false);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 9)), [1, 3]);
+}
+
+#[test]
+fn what_is_held_back_does_not_hide_what_the_store_has_behind_it() {
+    let mut policy = fresh();
+    let key: std::sync::Arc<str> = "closed".into();
+    let traits = crate::Traits { keys: vec![key.clone()], ..Default::default() };
+    let traits = Some(std::sync::Arc::new(traits));
+    let closed = |sequence| Candidate { traits: traits.clone(), ..normal(sequence, 0) };
+    let scope = Scope::TenantKey(tenant(0), key);
+    policy.close(&scope, Timestamp::from_micros(100), Timestamp::default());
+    for sequence in 1..=4 {
+        policy.enqueue(closed(sequence));
+    }
+    assert_eq!(policy.enqueue(normal(5, 0)), Enqueued::Deferred, "the window is full");
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 9)), []);
+    let refill = policy.next_refill().unwrap();
+    assert_eq!((refill.after, refill.room), (3, 3));
+    policy.refilled(&refill, vec![closed(4), normal(5, 0)], 5, false);
+    assert_eq!(sequences(&take(&mut policy, &[kind(0)], 9)), [5]);
+    assert_eq!(policy.next_moment(), Some(Timestamp::from_micros(100)));
+    let worker = Worker::of_kinds(&[kind(0)], 9);
+    assert_eq!(sequences(&policy.take(&worker, Timestamp::from_micros(100))), [1, 2, 3, 4]);
+}
