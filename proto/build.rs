@@ -13,11 +13,13 @@ use prost::Message;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=tidemill");
     println!("cargo::rerun-if-changed=google");
+    println!("cargo::rerun-if-changed=keda");
     println!("cargo::rerun-if-changed=routes.rs");
     println!("cargo::rerun-if-changed=catalogue.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut files = Vec::new();
     find(Path::new("tidemill"), &mut files)?;
+    find(Path::new("keda"), &mut files)?;
     files.sort();
     let mut compiler = protox::Compiler::new(["."])?;
     compiler.include_source_info(true).include_imports(true).open_files(files)?;

@@ -46,6 +46,11 @@ pub mod scheduling {
     }
 }
 
+/// KEDA's protocol for external scalers, whose names are not ours.
+pub mod keda {
+    tonic::include_proto!("externalscaler");
+}
+
 /// Recipes.
 pub mod analysis {
     /// Version 1.
@@ -78,10 +83,12 @@ pub fn is_streaming(path: &str) -> bool {
     STREAMING.binary_search(&path).is_ok()
 }
 
-/// The full names of the services of a part: those of its packages, `tidemill.<part>.v*`.
+/// The full names of the services of a part: those of its packages, `tidemill.<part>.v*`, and those of foreign protocols that
+/// it serves.
 pub fn services_of(part: &str) -> impl Iterator<Item = &'static str> {
     let package = format!("tidemill.{part}.");
-    SERVICES.iter().copied().filter(move |name| name.starts_with(&package))
+    let foreign: &[&str] = if part == "scheduling" { &["externalscaler.ExternalScaler"] } else { &[] };
+    SERVICES.iter().copied().filter(move |name| name.starts_with(&package)).chain(foreign.iter().copied())
 }
 
 #[cfg(test)]
@@ -117,8 +124,13 @@ mod tests {
         let of_scheduling: Vec<_> = services_of("scheduling").collect();
         assert_eq!(
             of_scheduling,
-            ["SchedulingService", "SteeringService", "WorkerService"]
-                .map(|name| format!("tidemill.scheduling.v1.{name}"))
+            [
+                "tidemill.scheduling.v1.ScalingService",
+                "tidemill.scheduling.v1.SchedulingService",
+                "tidemill.scheduling.v1.SteeringService",
+                "tidemill.scheduling.v1.WorkerService",
+                "externalscaler.ExternalScaler",
+            ]
         );
         assert_eq!(services_of("sched").count(), 0);
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_tests::harness::mesh::{Mesh, Wiring};
 use tidemill_tests::harness::poll;
-use tidemill_tests::harness::tools::{missing, workspace};
+use tidemill_tests::harness::tools::{missing, tool, workspace};
 use tidemill_tests::in_both_wirings;
 
 use crate::client;
@@ -18,7 +18,10 @@ use crate::client;
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-in_both_wirings!(a_worker_in_python_runs_what_it_is_asked_tries_again_and_drains);
+in_both_wirings!(
+    a_worker_in_python_runs_what_it_is_asked_tries_again_and_drains,
+    the_scheduler_says_how_many_workers_there_should_be
+);
 
 async fn a_worker_in_python_runs_what_it_is_asked_tries_again_and_drains(
     mesh: Mesh,
@@ -45,6 +48,41 @@ async fn a_worker_in_python_runs_what_it_is_asked_tries_again_and_drains(
     ensure!(status == Some(0), "it ended with {status:?}: {}", worker.said());
     let task = until_succeeded(&mesh, &ids[2]).await?;
     ensure!(task["attempt"] == 1, "{task}");
+    Ok(())
+}
+
+async fn the_scheduler_says_how_many_workers_there_should_be(mesh: Mesh, _: &Path) -> Result<()> {
+    submit(&mesh, &[json!({"text": "nobody runs this"})]).await?;
+    let advice = |name: &'static str| {
+        let mesh = &mesh;
+        move || async move {
+            let told = mesh.json(&["scale"]).ok()?.pop()?;
+            told["components"].as_array()?.iter().find(|component| component["name"] == name).cloned()
+        }
+    };
+    poll::until("the analysers are there", PATIENCE, || async {
+        advice("analysers")().await.filter(|advice| advice["workers"] == 1 && advice["slots"] == 64)
+    })
+    .await?;
+    poll::until("the task without a worker is seen", PATIENCE, || async {
+        advice("processors")().await.filter(|advice| advice["waiting"] == "1" && advice["wantedWorkers"] == 1)
+    })
+    .await?;
+    let page = mesh.tidemill(&["scale"])?;
+    ensure!(page.contains("processors") && page.contains("what waits"), "{page}");
+    let answer = client::http().get(format!("{}/v1/scaling", mesh.url())).send().await?;
+    let answer: Value = answer.error_for_status()?.json().await?;
+    ensure!(answer["components"].as_array().is_some_and(|components| components.len() == 3), "{answer}");
+
+    // As KEDA asks.
+    let Some(grpcurl) = tool("grpcurl")? else { return Ok(()) };
+    let of = r#"{"scaledObjectRef": {"scalerMetadata": {"component": "processors"}}}"#;
+    let address = mesh.url().replace("http://", "");
+    let call = ["-plaintext", "-d", of, &address, "externalscaler.ExternalScaler/GetMetrics"];
+    let output = Command::new(grpcurl).args(call).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(told["metricValues"][0]["metricValue"] == "1", "{told}");
     Ok(())
 }
 

@@ -24,7 +24,7 @@ CHART = Path(__file__).resolve().parents[2] / "helm" / "tidemill"
 # The oldest release that Chart.yaml allows and the newest one that this knows of.
 RELEASES = ("1.30", "1.35")
 # Their schemas come with their operator, not with Kubernetes.
-FOREIGN = "monitoring.coreos.com/"
+FOREIGN = ("monitoring.coreos.com/", "keda.sh/")
 WARNING = 2
 PARTS = ("storage", "scheduling", "analysis", "ingestion", "gateway")
 

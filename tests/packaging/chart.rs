@@ -36,16 +36,18 @@ fn options_bring_their_objects_and_no_others() -> Result<()> {
     // By default, everything on, PostgreSQL with Services as addresses, everything off.
     for (kind, wanted) in [
         ("ConfigMap", [1, 2, 1, 1]),
-        ("HorizontalPodAutoscaler", [0, 4, 0, 0]),
+        ("HorizontalPodAutoscaler", [0, 3, 0, 0]),
         ("Ingress", [0, 1, 1, 0]),
         ("Job", [0, 1, 0, 0]),
         ("NetworkPolicy", [6, 7, 6, 0]),
         ("PersistentVolumeClaim", [1, 0, 0, 0]),
         ("PodDisruptionBudget", [5, 5, 5, 5]),
         ("PrometheusRule", [0, 1, 0, 0]),
+        ("ScaledObject", [0, 1, 0, 0]),
         ("Secret", [0, 0, 0, 0]),
         ("ServiceAccount", [1, 1, 1, 0]),
         ("ServiceMonitor", [0, 5, 4, 0]),
+        ("TriggerAuthentication", [0, 1, 0, 0]),
     ] {
         assert_eq!(counts(kind), wanted, "{kind}");
     }
@@ -60,6 +62,7 @@ fn values_that_cannot_work_are_refused_by_their_name() -> Result<()> {
         (json!({"storage": {"replicas": "2"}}), "/storage/replicas"),
         (json!({"storage": {"replicas": 2}}), "postgres.secret.name"),
         (json!({"storage": {"autoscaling": {"enabled": true}}}), "postgres.secret.name"),
+        (json!({"scheduling": {"autoscaling": {"byQueue": true}}}), "scheduling.autoscaling.byQueue"),
         (json!({"migration": {"enabled": true}}), "postgres.secret.name"),
         (json!({"consul": {"address": "http://consul:8500"}}), "networkPolicy.consulFrom"),
         (json!({"consul": {"address": "consul:8500"}}), "/consul/address"),

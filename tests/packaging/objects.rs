@@ -129,7 +129,7 @@ fn every_selector_finds_the_pods_of_one_part_and_every_reference_something() -> 
                 kind(set, "Service").filter(|service| selects(selector, &service["metadata"]["labels"]));
             assert_eq!(services.map(part).collect::<Vec<_>>(), [part(monitor)], "{name}");
         }
-        for scaler in kind(set, "HorizontalPodAutoscaler") {
+        for scaler in kind(set, "HorizontalPodAutoscaler").chain(kind(set, "ScaledObject")) {
             let target = deployments
                 .iter()
                 .find(|object| object["metadata"]["name"] == scaler["spec"]["scaleTargetRef"]["name"]);

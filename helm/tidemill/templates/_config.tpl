@@ -9,6 +9,15 @@
   "store" (dict "path" "/data")
   "ingestion" (dict "local_sources" false)
 -}}
+{{- $components := dict -}}
+{{- range $part, $component := dict "analysis" (dict "name" "analysers" "kinds" (list "analyze")) "ingestion" (dict "name" "collectors" "kinds" (list "collect")) -}}
+{{- with (get $root.Values $part).autoscaling -}}
+{{- if and .enabled .byQueue -}}
+{{- $_ := set $components $component.name (dict "kinds" $component.kinds "min" .minReplicas "max" .maxReplicas) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $components -}}{{- $_ := set $own "scheduling" (dict "scaling" (dict "components" $components)) -}}{{- end -}}
 {{- if .Values.consul.address -}}
 {{- $consul := dict "service_prefix" .Values.consul.servicePrefix -}}
 {{- if .Values.consul.tlsSecret.name -}}
@@ -24,6 +33,7 @@
 {{- range list "storage" "scheduling" "analysis" "ingestion" -}}
 {{- $_ := set $fixed . (list (printf "%s-%s.%s.svc:7400" (include "tidemill.fullname" $root) . $root.Release.Namespace)) -}}
 {{- end -}}
+{{- $_ := set $fixed "schedulers" (list (printf "%s-schedulers.%s.svc:7400" (include "tidemill.fullname" $root) $root.Release.Namespace)) -}}
 {{- $_ := set $own "discovery" (dict "fixed" $fixed) -}}
 {{- end -}}
 {{- $tls := dict -}}

@@ -32,9 +32,9 @@ use tidemill_chassis::{Background, Part, Wire};
 use tidemill_kernel::{Clock, Id};
 use tidemill_llm::{OpenAi, Pool, Provider};
 use tidemill_proto::analysis::v1::analysis_service_server::{AnalysisServiceServer, SERVICE_NAME};
-use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
-use tidemill_worker::{Handler, Worker};
+use tidemill_worker::{Handler, Schedulers, Worker};
+use tokio::sync::watch;
 use tonic::service::Routes;
 
 pub use config::Config;
@@ -49,7 +49,9 @@ pub struct Deps {
     /// Where the documents are. The client's limits must let the largest document through.
     pub content: ContentStoreServiceClient<Wire>,
     /// Where the tasks come from.
-    pub workers: WorkerServiceClient<Wire>,
+    pub schedulers: Schedulers,
+    /// How many tasks it takes at once from moment to moment; none for as many as are configured.
+    pub slots: Option<watch::Receiver<u32>>,
     /// Where `now` comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -80,7 +82,7 @@ fn providers(config: &Config) -> Result<Vec<Arc<dyn Provider>>> {
 }
 
 fn assemble(config: &Config, deps: Deps, provider: Option<Arc<dyn Provider>>) -> Part {
-    let Deps { content, workers, clock } = deps;
+    let Deps { content, schedulers, slots, clock } = deps;
     let analyst = Arc::new(Analyst::new(provider));
     let service = service::Analyses { analyst: Arc::clone(&analyst), clock: Arc::clone(&clock) };
     let worker = Worker {
@@ -95,7 +97,9 @@ fn assemble(config: &Config, deps: Deps, provider: Option<Arc<dyn Provider>>) ->
         name: "analysis",
         routes: Routes::new(AnalysisServiceServer::new(service)),
         services: vec![SERVICE_NAME],
-        background: vec![Background::new("analyser", move |stop| worker.run(workers, stop))],
+        background: vec![Background::new("analyser", move |stop| {
+            worker.run_resized(schedulers, slots, stop)
+        })],
     }
 }
 

@@ -16,7 +16,8 @@ pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 pub(crate) fn deps(content: Wire) -> Deps {
     Deps {
         content: ContentStoreServiceClient::new(content),
-        workers: WorkerServiceClient::new(Wire::absent("scheduling")),
+        schedulers: Wire::absent("scheduling").into(),
+        slots: None,
         clock: Arc::new(ManualClock::at(NOW)),
     }
 }

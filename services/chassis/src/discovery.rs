@@ -1,7 +1,7 @@
 //! Where the instances of a service can be reached, and who joins and leaves while the process runs.
 //!
 //! [`Discovery`] is the port; each way of finding out is one file here, and all of them pass one suite (`conformance`):
-//! [`fixed`] lists of the configuration, [`consul`]'s catalog.
+//! [`fixed`] lists of the configuration (or all that their names stand for: [`resolved`]), [`consul`]'s catalog.
 //!
 //! Invariants: a set is sorted by address and has each address once; a set that did not change wakes nobody; who
 //! starts to follow late begins with what is known.
@@ -12,6 +12,7 @@ pub mod address;
 pub mod conformance;
 pub mod consul;
 pub mod fixed;
+pub mod resolved;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -47,7 +47,8 @@ use tidemill_proto::ingestion::v1::ingestion_service_server::{IngestionServiceSe
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1::content_store_service_client::ContentStoreServiceClient;
-use tidemill_worker::{Handler, Worker};
+use tidemill_worker::{Handler, Schedulers, Worker};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -71,7 +72,11 @@ pub struct Deps {
     pub content: ContentStoreServiceClient<Wire>,
     /// Where `collect` tasks go.
     pub scheduling: SchedulingServiceClient<Wire>,
-    /// Where `collect` tasks come from, and who is told of new analysis tasks.
+    /// Where `collect` tasks come from.
+    pub schedulers: Schedulers,
+    /// How many `collect` tasks it takes at once from moment to moment; none for as many as are configured.
+    pub slots: Option<watch::Receiver<u32>>,
+    /// Who is told of new analysis tasks.
     pub workers: WorkerServiceClient<Wire>,
     /// Who checks the recipes of queries before they are stored; without it an unknown one shows only when its tasks
     /// fail.
@@ -93,9 +98,9 @@ impl fmt::Debug for Deps {
 /// offers no TLS roots.
 pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
     config.check()?;
-    let Deps { content, scheduling, workers, recipes, clock } = deps;
+    let Deps { content, scheduling, schedulers, slots, workers, recipes, clock } = deps;
     let content = content.max_decoding_message_size(STORE_MESSAGE).max_encoding_message_size(STORE_MESSAGE);
-    let pipeline = Arc::new(Pipeline::new(content.clone(), workers.clone(), config.cached_tenants));
+    let pipeline = Arc::new(Pipeline::new(content.clone(), workers, config.cached_tenants));
     let name = format!("collector-{}", Id::new(clock.now(), &mut seeded_rng()));
     let collector = collector(&config, content.clone(), Arc::clone(&pipeline), clock)?;
     let worker = Worker {
@@ -112,7 +117,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
         routes: Routes::new(server),
         services: vec![SERVICE_NAME],
         background: vec![
-            Background::new("collector", move |stop| worker.run(workers, stop)),
+            Background::new("collector", move |stop| worker.run_resized(schedulers, slots, stop)),
             // Only loops hear of the stop, and a push that goes on must hear of it too.
             Background::new("pushes", move |stop| async move {
                 stop.cancelled().await;

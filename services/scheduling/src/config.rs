@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::scaling::ScalingConfig;
 
 /// The shortest lease, in milliseconds: a heartbeat every third of it must get through.
 const SHORTEST_LEASE_MS: u64 = 100;
@@ -35,6 +36,8 @@ pub struct Config {
     pub tenant_max_queued: Option<usize>,
     /// How many tasks of one tenant may run at once, 1 or more; none for no bound.
     pub tenant_concurrency: Option<u32>,
+    /// How many workers there should be: `[scheduling.scaling]`.
+    pub scaling: ScalingConfig,
 }
 
 impl Default for Config {
@@ -51,6 +54,7 @@ impl Default for Config {
             max_queued: None,
             tenant_max_queued: None,
             tenant_concurrency: None,
+            scaling: ScalingConfig::default(),
         }
     }
 }
@@ -102,6 +106,7 @@ impl Config {
                 "`tenant_concurrency` is 0, so that nothing would ever run: set 1 or more, or leave it out";
             faults.push(fault.to_owned());
         }
+        faults.extend(self.scaling.faults());
         if faults.is_empty() { Ok(()) } else { Err(Error::Config(faults)) }
     }
 }

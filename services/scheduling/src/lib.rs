@@ -17,8 +17,10 @@ mod convert;
 mod engine;
 pub mod error;
 mod metrics;
+mod partition;
 pub mod peers;
 mod perform;
+pub mod scaling;
 mod schedule;
 pub mod service;
 #[cfg(test)]
@@ -33,17 +35,21 @@ use std::sync::Arc;
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::{Background, Part, Wire};
 use tidemill_kernel::{Clock, Id};
+use tidemill_proto::keda::external_scaler_server as keda_server;
+use tidemill_proto::scheduling::v1::scaling_service_server as scaling_server;
 use tidemill_proto::scheduling::v1::scheduling_service_server as scheduling_server;
 use tidemill_proto::scheduling::v1::steering_service_server as steering_server;
 use tidemill_proto::scheduling::v1::worker_service_server as worker_server;
 use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
+use tokio::sync::watch;
 use tonic::service::Routes;
 
 pub use config::Config;
 pub use error::Error;
 pub use peers::Peers;
+pub use scaling::Pool;
 
 /// The largest message between this service and its neighbours, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -73,14 +79,27 @@ impl std::fmt::Debug for Deps {
     }
 }
 
-/// The part: two gRPC services and the loop that runs the engine.
+/// The part: four gRPC services, the loop that runs the engine, and the one that watches the load.
 ///
 /// # Errors
 /// [`Error::Config`] for settings that cannot work.
 pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
+    build_with(config, deps, Vec::new())
+}
+
+/// The same, with workers of this process whose slots follow the load.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_with(config: Config, deps: Deps, pools: Vec<Pool>) -> Result<Part, Error> {
     config.check()?;
+    let (scaling, clock) = (config.scaling.clone(), deps.clock.clone());
+    let board = scaling::board::Board::default();
+    let (advise, advised) = watch::channel(Arc::default());
     let tasks = deps.tasks.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
     let deps = Deps { tasks, ..deps };
+    let (noted, depths) = (board.clone(), deps.tasks.clone());
+    let manage = |stop| scaling::manage(scaling, noted, depths, pools, clock, advise, stop);
     let waits = waits::Waits::default();
     let is_guarded = config.max_queued.is_some() || config.tenant_max_queued.is_some();
     let mut rng = seeded_rng();
@@ -92,10 +111,12 @@ pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
     let steering = steering_server::SteeringServiceServer::new(steering);
     let scheduling = service::Scheduling::new(deps.tasks, submitter, handle.clone(), waits, is_guarded);
     let scheduling = scheduling_server::SchedulingServiceServer::new(scheduling);
-    let worker = worker_server::WorkerServiceServer::new(worker::Workers::new(handle));
+    let worker = worker_server::WorkerServiceServer::new(worker::Workers::new(handle, board));
     let routes = Routes::new(scheduling.max_decoding_message_size(MAX_MESSAGE))
         .add_service(steering.max_decoding_message_size(MAX_MESSAGE))
-        .add_service(worker.max_decoding_message_size(MAX_MESSAGE));
+        .add_service(worker.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(scaling_server::ScalingServiceServer::new(scaling::service::Scaling(advised.clone())))
+        .add_service(keda_server::ExternalScalerServer::new(scaling::keda::Keda(advised)));
     Ok(Part {
         name: "scheduling",
         routes,
@@ -103,7 +124,12 @@ pub fn build(config: Config, deps: Deps) -> Result<Part, Error> {
             scheduling_server::SERVICE_NAME,
             steering_server::SERVICE_NAME,
             worker_server::SERVICE_NAME,
+            scaling_server::SERVICE_NAME,
+            keda_server::SERVICE_NAME,
         ],
-        background: vec![Background::new("scheduler", |stop| actor.run(stop))],
+        background: vec![
+            Background::new("scheduler", |stop| actor.run(stop)),
+            Background::new("scaling", manage),
+        ],
     })
 }

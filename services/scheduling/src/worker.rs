@@ -21,17 +21,19 @@ use tracing::debug;
 
 use crate::actor::Handle;
 use crate::engine::{Event, SessionId};
+use crate::scaling::board::{Board, Chair};
 
 /// The service.
 #[derive(Debug)]
 pub struct Workers {
     handle: Handle,
     sessions: Arc<AtomicU64>,
+    board: Board,
 }
 
 impl Workers {
-    pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle, sessions: Arc::default() }
+    pub(crate) fn new(handle: Handle, board: Board) -> Self {
+        Self { handle, sessions: Arc::default(), board }
     }
 }
 
@@ -55,11 +57,15 @@ impl WorkerService for Workers {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let (outbox, words) = mpsc::unbounded_channel();
         debug!(session, worker = hello.worker, kinds = ?hello.kinds, "a worker came");
+        let chair = self.board.join(&hello);
         self.handle.join(session, outbox, Event::Joined { session, hello: Box::new(hello) });
-        tokio::spawn(listen(self.handle.clone(), session, requests));
+        tokio::spawn(listen(self.handle.clone(), session, requests, Arc::clone(&chair)));
         let words =
             Words { words: UnboundedReceiverStream::new(words), handle: self.handle.clone(), session };
-        Ok(Response::new(Box::pin(words.map(|message| Ok(WorkResponse { message: Some(message) })))))
+        Ok(Response::new(Box::pin(words.map(move |message| {
+            chair.said(&message);
+            Ok(WorkResponse { message: Some(message) })
+        }))))
     }
 
     async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
@@ -91,13 +97,16 @@ impl Drop for Words {
 }
 
 /// Passes a worker's messages on until its stream ends: closed by the worker, who is done then, or lost.
-async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<WorkRequest>) {
+async fn listen(handle: Handle, session: SessionId, mut requests: Streaming<WorkRequest>, chair: Arc<Chair>) {
     let lost = loop {
         let message = match requests.message().await {
             Ok(Some(request)) => request.message,
             Ok(None) => break false,
             Err(_) => break true,
         };
+        if let Some(message) = &message {
+            chair.heard(message);
+        }
         match message {
             Some(Heard::Credits(credits)) => handle.tell(Event::Credits { session, count: credits.count }),
             Some(Heard::Withdraw(back)) => handle.tell(Event::Withdraw { session, count: back.count }),

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
     completion, config, demo, doctor, health, limit, migrate, push, query, queue, recipe, reference, results,
-    schedule, serve, source, status, task, tenant, up,
+    scale, schedule, serve, source, status, task, tenant, up,
 };
 use crate::exit::CODES;
 
@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Tenant(tenant::Action),
     /// Counts and the state of the queue
     Status(status::Args),
+    /// How many workers there should be, and why, for operators
+    Scale(scale::Args),
     /// Whether a port serves, for probes
     Health(health::Args),
     /// Look at everything that is configured, and say what is wrong and how to mend it

@@ -8,6 +8,7 @@ use tidemill_chassis::reads::CONSISTENCY;
 use tidemill_chassis::tls::{Certificates, Connector, TlsConfig};
 use tidemill_proto::analysis::v1::analysis_service_client::AnalysisServiceClient;
 use tidemill_proto::ingestion::v1::ingestion_service_client::IngestionServiceClient;
+use tidemill_proto::scheduling::v1::scaling_service_client::ScalingServiceClient;
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::steering_service_client::SteeringServiceClient;
 use tidemill_proto::storage::v1::result_service_client::ResultServiceClient;
@@ -87,6 +88,11 @@ impl Client {
     /// The queue.
     pub(crate) fn scheduling(&self) -> SchedulingServiceClient<Calls> {
         SchedulingServiceClient::new(self.calls.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The advice on the number of workers.
+    pub(crate) fn scaling(&self) -> ScalingServiceClient<Calls> {
+        ScalingServiceClient::new(self.calls.clone())
     }
 
     /// What is stored.

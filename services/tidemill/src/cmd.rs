@@ -14,6 +14,7 @@ pub(crate) mod queue;
 pub(crate) mod recipe;
 pub(crate) mod reference;
 pub(crate) mod results;
+pub(crate) mod scale;
 pub(crate) mod schedule;
 pub(crate) mod serve;
 pub(crate) mod source;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Schedule(action) => schedule::run(action, &connect().await?).await,
         Command::Tenant(action) => tenant::run(action, &connect().await?).await,
         Command::Status(args) => status::run(&args, &connect().await?).await,
+        Command::Scale(args) => scale::run(&args, &connect().await?).await,
         Command::Health(args) => Box::pin(health::run(args, &connection)).await,
         Command::Doctor(args) => Box::pin(doctor::run(&args)).await,
         Command::Migrate(args) => Box::pin(migrate::run(&args)).await,

@@ -29,6 +29,7 @@ use tidemill_gateway::{Auth, Gateway};
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::ensure_default_tenant;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -103,7 +104,7 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
     let gateway = address(&ports.gateway).context("the gateway's port has no address")?;
     let parts_address = address(&ports.parts).context("the port has no address")?;
     secure(&mut config, gateway, parts_address)?;
-    let (mut ground, first_key) = ground(config, names.contains(&"storage")).await?;
+    let (mut ground, first_key) = ground(config, names).await?;
     let mesh_certificates = certificates("tls.mesh", ground.config.tls.mesh.as_ref())?;
     let gateway_certificates = certificates("tls.gateway", ground.config.tls.gateway.as_ref())?;
     let (is_tls, is_mesh_tls) = (gateway_certificates.is_some(), mesh_certificates.is_some());
@@ -177,8 +178,9 @@ fn secure(config: &mut Config, gateway: Option<SocketAddr>, parts: Option<Socket
 }
 
 /// What stands under the parts; the store and its first tenant only where storage runs.
-async fn ground(config: Config, has_storage: bool) -> Result<(Ground, Option<String>)> {
+async fn ground(config: Config, names: &[&str]) -> Result<(Ground, Option<String>)> {
     let mut ground = Ground {
+        slots: slots(&config, names),
         config,
         database: None,
         clock: Arc::new(SystemClock),
@@ -186,7 +188,7 @@ async fn ground(config: Config, has_storage: bool) -> Result<(Ground, Option<Str
         schedulers: None,
         address: String::new(),
     };
-    if !has_storage {
+    if !names.contains(&"storage") {
         return Ok((ground, None));
     }
     let database = Database::open(&ground.config).await?;
@@ -208,7 +210,8 @@ fn build(ground: &Ground, elsewhere: &Elsewhere, names: &[&str]) -> Result<(Vec<
     let mut wires = Wires::new();
     for row in PARTS {
         if names.contains(&row.name) {
-            let needs = Needs::met(row.needs, &wires);
+            let needs =
+                Needs::met(row.needs, &wires).and_schedulers(every_scheduler(elsewhere, names, &wires)?);
             let part = (row.build)(ground, &needs).with_context(|| format!("cannot start {}", row.name))?;
             wires.insert(row.name, part.wire_knowing(ground.config.limits, METHODS));
             parts.push(part);
@@ -217,6 +220,30 @@ fn build(ground: &Ground, elsewhere: &Elsewhere, names: &[&str]) -> Result<(Vec<
         }
     }
     Ok((parts, wires))
+}
+
+/// Every scheduler by itself, where workers may find more than the one in this process.
+fn every_scheduler(
+    elsewhere: &Elsewhere,
+    names: &[&str],
+    wires: &Wires,
+) -> Result<Option<tidemill_worker::Schedulers>> {
+    let near = wires.get("scheduling").filter(|_| names.contains(&"scheduling"));
+    Ok(match (elsewhere.every_scheduler()?, near) {
+        (Some(far), Some(near)) => Some(far.and_near(near.clone())),
+        (far, _) => far,
+    })
+}
+
+/// The slots of this process' workers, to be set by its scheduler, if it is to.
+fn slots(config: &Config, names: &[&str]) -> BTreeMap<&'static str, watch::Sender<u32>> {
+    let is_near = config.scheduling.scaling.pools && names.contains(&"scheduling");
+    let workers = [
+        ("analysers", "analysis", config.analysis.worker.slots),
+        ("collectors", "ingestion", config.ingestion.collectors),
+    ];
+    let own = workers.into_iter().filter(|(_, part, _)| is_near && names.contains(part));
+    own.map(|(component, _, slots)| (component, watch::Sender::new(slots))).collect()
 }
 
 /// The services of these parts, with health and reflection.

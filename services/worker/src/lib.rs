@@ -71,14 +71,17 @@ impl Worker {
         work::work(self, schedulers.into(), slots, stop).await;
     }
 
-    /// The same, with as many slots as `slots` says from moment to moment, instead of the configured ones.
+    /// The same, with as many slots as `slots` says from moment to moment, where it says any.
     pub async fn run_resized(
         self,
         schedulers: impl Into<Schedulers>,
-        slots: watch::Receiver<u32>,
+        slots: Option<watch::Receiver<u32>>,
         stop: CancellationToken,
     ) {
-        work::work(self, schedulers.into(), slots, stop).await;
+        match slots {
+            Some(slots) => work::work(self, schedulers.into(), slots, stop).await,
+            None => self.run(schedulers, stop).await,
+        }
     }
 }
 

@@ -261,3 +261,54 @@ async fn a_second_attempt_of_a_task_can_be_cancelled_as_the_first_one_was() {
     bench.stop.cancel();
     bench.running.await.unwrap();
 }
+
+/// Ends at once.
+struct Idle;
+
+#[async_trait]
+impl Handler for Idle {
+    async fn run(&self, _: Attempt) -> Result<Done, Failed> {
+        Ok(Done::default())
+    }
+}
+
+/// A figure, not a verdict: `cargo test --release -p tidemill-worker --lib -- --ignored --nocapture throughput`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a figure"]
+async fn throughput_of_tasks_that_do_nothing() {
+    let (client, mut opened) = scheduler(1);
+    let worker = Worker::new("w").kind("demo", Arc::new(Idle)).config(Config::with_slots(2_048));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(worker.run(client, stop.clone()));
+    let mut peer = opened.recv().await.unwrap();
+    let (begun, mut place, mut done) = (std::time::Instant::now(), 0_u64, 0);
+    peer.welcome().await;
+    while done < 3_000_000 {
+        match peer.hear().await.unwrap() {
+            Heard::Credits(credits) => {
+                let lease = |_| {
+                    place += 1;
+                    let id = format!("01890a5d-ac96-774b-8000-{place:012x}");
+                    let task = Task { id, kind: "demo".into(), tenant: "acme".into(), ..Task::default() };
+                    Lease { task: Some(task), token: TASK.into(), ..Lease::default() }
+                };
+                let leases = (0..credits.count).map(lease).collect();
+                peer.say(Say::Leases(Leases { leases, batches: Vec::new() })).await;
+            }
+            Heard::Results(results) => {
+                done += results.completions.len();
+                let outcome = |task_id| Outcome { task_id, accepted: true, moved: false };
+                let outcomes = results.completions.into_iter().map(|one| outcome(one.task_id)).collect();
+                peer.say(Say::Outcomes(Outcomes { outcomes })).await;
+            }
+            _ => {}
+        }
+    }
+    println!(
+        "{:.0} tasks/s with the scheduler's side in the same process",
+        done as f64 / begun.elapsed().as_secs_f64()
+    );
+    stop.cancel();
+    drop(peer);
+    running.await.unwrap();
+}

@@ -71,6 +71,11 @@ impl Certificates {
         }
     }
 
+    /// Whether every server has the same name, whatever the host that it is called at.
+    pub fn has_server_name(&self) -> bool {
+        self.0.server_name.is_some()
+    }
+
     fn settings(&self) -> Settings {
         let mut read = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
         if read.looked.elapsed() >= LOOK {

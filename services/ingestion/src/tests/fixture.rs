@@ -51,6 +51,8 @@ impl Fixture {
                 content: content.clone(),
                 scheduling: SchedulingServiceClient::new(Wire::absent("scheduling")),
                 workers: WorkerServiceClient::new(Wire::absent("scheduling")),
+                schedulers: Wire::absent("scheduling").into(),
+                slots: None,
                 recipes: None,
                 clock: Arc::clone(&clock),
             };

@@ -69,6 +69,8 @@ async fn without_the_analysis_service_no_query_is_taken_whose_recipe_is_unchecke
         content: fixture.content.clone(),
         scheduling: SchedulingServiceClient::new(absent()),
         workers: WorkerServiceClient::new(absent()),
+        schedulers: absent().into(),
+        slots: None,
         recipes: Some(AnalysisServiceClient::new(Wire::absent("analysis"))),
         clock: Arc::new(SystemClock),
     };

@@ -56,16 +56,19 @@ impl Mesh {
         };
         let scheduling = run(tidemill_scheduling::build(Default::default(), deps).unwrap(), &shutdown);
         let (queue, workers) =
-            (SchedulingServiceClient::new(scheduling.clone()), WorkerServiceClient::new(scheduling));
+            (SchedulingServiceClient::new(scheduling.clone()), WorkerServiceClient::new(scheduling.clone()));
         let deps = tidemill_analysis::Deps {
             content: content.clone(),
-            workers: workers.clone(),
+            schedulers: scheduling.clone().into(),
+            slots: None,
             clock: Arc::clone(&clock),
         };
         let analysis = run(tidemill_analysis::build(Default::default(), deps).unwrap(), &shutdown);
         let config = Config { private_feeds: true, ..Config::default() };
         let recipes = Some(AnalysisServiceClient::new(analysis));
-        let deps = Deps { content, scheduling: queue.clone(), workers, recipes, clock };
+        let schedulers = scheduling.into();
+        let deps =
+            Deps { content, scheduling: queue.clone(), schedulers, slots: None, workers, recipes, clock };
         let part = build(config, deps).unwrap();
         Self { client: IngestionServiceClient::new(run(part, &shutdown)), queue, shutdown }
     }

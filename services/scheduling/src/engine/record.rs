@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tidemill_kernel::{Id, Shard, Timestamp};
 use tidemill_proto::scheduling::v1 as api;
-use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::Lease;
 
@@ -141,8 +140,7 @@ impl Engine {
             }
         }
         for (session, leases) in ready {
-            let leases = api::Leases { leases, batches: Vec::new() };
-            effects.push(Effect::Say { session, message: Say::Leases(leases) });
+            self.say_leases(session, leases, effects);
         }
     }
 

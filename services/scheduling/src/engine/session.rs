@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill_kernel::{Id, Shard, Timestamp};
+use tidemill_kernel::{Id, Shard, TenantName, Timestamp};
 use tidemill_policy::{Candidate, Kind, Worker};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
@@ -13,11 +13,14 @@ use tidemill_proto::time::{duration, from_micros, to_micros};
 use tidemill_proto::types::v1::{Lease, Task, TaskState};
 
 use super::{Effect, Ended, Engine, Held, SessionId, record};
+use crate::partition::partition;
 
 /// The most tasks that one worker is given in one turn, so that several share what there is.
 const TURN: u32 = 256;
 /// About how many bytes of payload one message to a worker has.
 const MESSAGE: usize = 2 << 20;
+/// The most tasks that a worker takes as one.
+const BATCH: usize = 64;
 
 /// For so many affinities a worker counts as warm.
 const WARM: usize = 16;
@@ -143,7 +146,7 @@ impl Engine {
     fn send_dealt(&mut self, dealt: Dealt, effects: &mut Vec<Effect>) {
         self.send_records(dealt.careful, Vec::new(), effects);
         for (session, leases) in dealt.leases {
-            say_leases(session, leases, effects);
+            self.say_leases(session, leases, effects);
         }
         for (session, id, task) in dealt.aside {
             self.policy.returned(id);
@@ -289,6 +292,41 @@ impl Engine {
         over.sort_unstable();
         over.into_iter().for_each(|task| self.give_back(task));
     }
+
+    /// Says leases to a worker, in messages of a size that every client takes; similar tasks of a message as batches.
+    pub(super) fn say_leases(&self, session: SessionId, leases: Vec<Lease>, effects: &mut Vec<Effect>) {
+        let size =
+            |lease: &Lease| lease.task.as_ref().map_or(0, |task| task.payload.len()) + lease.checkpoint.len();
+        let is_alike = self.sessions.get(&session).is_some_and(|session| !session.view.recent.is_empty());
+        let (mut message, mut bytes) = (Vec::new(), 0);
+        let mut say = |leases: Vec<Lease>| {
+            let (leases, batches) = if is_alike {
+                partition(leases, BATCH, |lease| self.likeness(lease))
+            } else {
+                (leases, Vec::new())
+            };
+            let leases = api::Leases { leases, batches };
+            effects.push(Effect::Say { session, message: Say::Leases(leases) });
+        };
+        for lease in leases {
+            bytes += size(&lease);
+            message.push(lease);
+            if bytes > MESSAGE {
+                bytes = 0;
+                say(std::mem::take(&mut message));
+            }
+        }
+        if !message.is_empty() {
+            say(message);
+        }
+    }
+
+    /// What a leased task has in common with others that a worker may run with it as one: tenant, kind, affinity.
+    fn likeness(&self, lease: &Lease) -> Option<(TenantName, Kind, Arc<str>)> {
+        let candidate = &self.held.get(&lease.task.as_ref()?.id.parse().ok()?)?.candidate;
+        let affinity = candidate.traits.as_ref()?.affinity.clone()?;
+        Some((candidate.tenant.clone(), candidate.kind.clone(), affinity))
+    }
 }
 
 /// A worker as it describes itself.
@@ -306,26 +344,4 @@ pub(super) fn lease(mut task: Task, token: Id, until: Timestamp) -> Lease {
     let checkpoint = std::mem::take(&mut task.checkpoint);
     let expires_at = Some(from_micros(until.as_micros()));
     Lease { token: token.to_string(), expires_at, checkpoint, task: Some(task) }
-}
-
-/// Says leases to a worker, in messages of a size that every client takes.
-fn say_leases(session: SessionId, leases: Vec<Lease>, effects: &mut Vec<Effect>) {
-    let size =
-        |lease: &Lease| lease.task.as_ref().map_or(0, |task| task.payload.len()) + lease.checkpoint.len();
-    let (mut message, mut bytes) = (Vec::new(), 0);
-    let mut say = |leases: Vec<Lease>| {
-        let leases = api::Leases { leases, batches: Vec::new() };
-        effects.push(Effect::Say { session, message: Say::Leases(leases) });
-    };
-    for lease in leases {
-        bytes += size(&lease);
-        message.push(lease);
-        if bytes > MESSAGE {
-            bytes = 0;
-            say(std::mem::take(&mut message));
-        }
-    }
-    if !message.is_empty() {
-        say(message);
-    }
 }

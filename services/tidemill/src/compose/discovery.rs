@@ -4,17 +4,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tidemill_chassis::Wire;
-use tidemill_chassis::discovery::Discovery;
 use tidemill_chassis::discovery::consul::{Consul, Registration, Service};
+use tidemill_chassis::discovery::resolved::resolving;
+use tidemill_chassis::discovery::{Address, Discovery, Follow, Instance};
 use tidemill_chassis::remote::{self, RemoteConfig};
 use tidemill_chassis::tls::Certificates;
 
 use super::schedulers::Schedulers;
 use super::{METHODS, Peers};
 use crate::config::{Clients, Config};
+
+/// How often the names of schedulers are looked up.
+const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// Where the parts of other processes are.
 pub(super) struct Elsewhere {
@@ -47,6 +52,31 @@ impl Elsewhere {
                  `serve`, say where it answers (--peer {name}=HOST:PORT), or let Consul tell (--consul URL)"
             ),
         }
+    }
+
+    /// The schedulers of other processes, each by itself, because a worker keeps a stream to every one; none where nobody
+    /// says where they are.
+    pub(super) fn every_scheduler(&self) -> Result<Option<tidemill_worker::Schedulers>> {
+        const NAME: &str = "scheduling";
+        let listed = match self.fixed.addresses("schedulers")? {
+            each if !each.is_empty() => each,
+            _ => self.fixed.addresses(NAME)?,
+        };
+        // An address without its name would not be that of a certificate.
+        let may_split = self.certificates.as_ref().is_none_or(Certificates::has_server_name);
+        let follow = match &self.consul {
+            _ if !listed.is_empty() && may_split => resolving(listed, LOOK_UP),
+            _ if !listed.is_empty() => Follow::always(listed.into_iter().map(Instance::at).collect()),
+            Some(consul) => consul.follow(NAME),
+            None => return Ok(None),
+        };
+        let config = RemoteConfig {
+            tls: self.certificates.clone(),
+            ..RemoteConfig::new(self.clients.of(NAME), METHODS)
+        };
+        let connect =
+            move |address: &Address| remote::wire(NAME, std::slice::from_ref(address), config.clone()).ok();
+        Ok(Some(tidemill_worker::Schedulers::following(follow, connect)))
     }
 
     /// The way to single schedulers.

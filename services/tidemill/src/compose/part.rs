@@ -14,6 +14,7 @@ use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServi
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_storage::SharedRng;
+use tokio::sync::watch;
 
 use super::schedulers::Schedulers;
 use super::store::Database;
@@ -32,6 +33,8 @@ pub(super) struct Ground {
     pub(super) database: Option<Database>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: SharedRng,
+    /// The slots of this process' workers by component, where they follow the load.
+    pub(super) slots: BTreeMap<&'static str, watch::Sender<u32>>,
     /// The way to the schedulers of other processes, where there can be any.
     pub(super) schedulers: Option<Arc<Schedulers>>,
     /// Where other processes reach the parts of this one; empty where they do not.
@@ -39,6 +42,11 @@ pub(super) struct Ground {
 }
 
 impl Ground {
+    /// The slots of a component's workers as they change.
+    fn slots(&self, component: &str) -> Option<watch::Receiver<u32>> {
+        self.slots.get(component).map(watch::Sender::subscribe)
+    }
+
     /// Whether nobody else gets at the database: a folder is locked by the process that has it open, and this one lets
     /// nobody in.
     fn is_alone(&self) -> bool {
@@ -47,18 +55,28 @@ impl Ground {
 }
 
 /// The wires that a part asked for.
-pub(super) struct Needs(BTreeMap<&'static str, Wire>);
+pub(super) struct Needs {
+    wires: BTreeMap<&'static str, Wire>,
+    /// Every scheduler by itself.
+    schedulers: tidemill_worker::Schedulers,
+}
 
 impl Needs {
     /// The wires of these names among those that are built.
     pub(super) fn met(names: &[&'static str], built: &BTreeMap<&'static str, Wire>) -> Self {
         let wire = |name: &&'static str| built.get(name).cloned().unwrap_or_else(|| Wire::absent(name));
-        Self(names.iter().map(|name| (*name, wire(name))).collect())
+        let schedulers = wire(&"scheduling").into();
+        Self { wires: names.iter().map(|name| (*name, wire(name))).collect(), schedulers }
+    }
+
+    /// The same, with every scheduler by itself where there may be several.
+    pub(super) fn and_schedulers(self, schedulers: Option<tidemill_worker::Schedulers>) -> Self {
+        Self { schedulers: schedulers.unwrap_or(self.schedulers), ..self }
     }
 
     /// The wire to a part; one that was not asked for in the table fails every call.
     pub(super) fn wire(&self, name: &'static str) -> Wire {
-        self.0.get(name).cloned().unwrap_or_else(|| Wire::absent(name))
+        self.wires.get(name).cloned().unwrap_or_else(|| Wire::absent(name))
     }
 
     fn content(&self) -> ContentStoreServiceClient<Wire> {
@@ -95,12 +113,17 @@ pub(super) fn scheduling(ground: &Ground, needs: &Needs) -> Result<Part> {
         address: ground.address.clone(),
         clock: ground.clock.clone(),
     };
-    Ok(tidemill_scheduling::build(ground.config.scheduling.clone(), deps)?)
+    let pool = |(component, slots): (&&str, &watch::Sender<u32>)| tidemill_scheduling::Pool {
+        component: (*component).to_owned(),
+        slots: slots.clone(),
+    };
+    let pools = ground.slots.iter().map(pool).collect();
+    Ok(tidemill_scheduling::build_with(ground.config.scheduling.clone(), deps, pools)?)
 }
 
 pub(super) fn analysis(ground: &Ground, needs: &Needs) -> Result<Part> {
-    let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
-    let deps = tidemill_analysis::Deps { content, workers, clock };
+    let (content, schedulers, clock) = (needs.content(), needs.schedulers.clone(), ground.clock.clone());
+    let deps = tidemill_analysis::Deps { content, schedulers, slots: ground.slots("analysers"), clock };
     Ok(tidemill_analysis::build(ground.config.analysis.clone(), deps)?)
 }
 
@@ -110,6 +133,7 @@ pub(super) fn ingestion(ground: &Ground, needs: &Needs) -> Result<Part> {
         .max_encoding_message_size(MAX_MESSAGE);
     let (content, workers, clock) = (needs.content(), needs.workers(), ground.clock.clone());
     let recipes = Some(AnalysisServiceClient::new(needs.wire("analysis")));
-    let deps = tidemill_ingestion::Deps { content, scheduling, workers, recipes, clock };
+    let (schedulers, slots) = (needs.schedulers.clone(), ground.slots("collectors"));
+    let deps = tidemill_ingestion::Deps { content, scheduling, schedulers, slots, workers, recipes, clock };
     Ok(tidemill_ingestion::build(ground.config.ingestion.clone(), deps)?)
 }

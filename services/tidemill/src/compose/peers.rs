@@ -12,6 +12,9 @@ pub(crate) struct Peers {
     pub(crate) storage: Vec<String>,
     /// Where scheduling answers.
     pub(crate) scheduling: Vec<String>,
+    /// Where each scheduler answers, for workers, which keep a stream to every one: a name that stands for several addresses is
+    /// each of them. As `scheduling` where nothing is listed.
+    pub(crate) schedulers: Vec<String>,
     /// Where ingestion answers.
     pub(crate) ingestion: Vec<String>,
     /// Where analysis answers.
@@ -35,6 +38,7 @@ impl Peers {
         let list = match name {
             "storage" => &mut self.storage,
             "scheduling" => &mut self.scheduling,
+            "schedulers" => &mut self.schedulers,
             "ingestion" => &mut self.ingestion,
             "analysis" => &mut self.analysis,
             _ => bail!("--peer {text}: `{name}` is no part; storage, scheduling, ingestion and analysis are"),
@@ -48,6 +52,7 @@ impl Peers {
         match name {
             "storage" => &self.storage,
             "scheduling" => &self.scheduling,
+            "schedulers" => &self.schedulers,
             "ingestion" => &self.ingestion,
             "analysis" => &self.analysis,
             _ => &[],
