@@ -1,6 +1,7 @@
 //! Listens and serves: HTTP/1.1 and HTTP/2, with TLS or without, on one port, TCP_NODELAY on every socket, drained on request.
 
 mod connections;
+mod linger;
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -18,6 +19,7 @@ use tracing::{debug, warn};
 
 pub use connections::Connections;
 use connections::drive;
+use linger::Lingering;
 
 use crate::clock::seeded_rng;
 use crate::sleep;
@@ -136,11 +138,11 @@ async fn answer<S, B>(
     let Transport { certificates, connections } = transport;
     let Some(certificates) = certificates else {
         if within_patience(has_begun(&stream), &stop).await == Some(true) {
-            drive(stream, service, connections, max_age, stop).await;
+            drive(Lingering::new(stream), service, connections, max_age, stop).await;
         }
         return;
     };
-    match within_patience(tls::accept::accept(&certificates, stream, PREFACE), &stop).await {
+    match within_patience(tls::accept::accept(&certificates, Lingering::new(stream), PREFACE), &stop).await {
         Some(Ok((stream, peer))) => {
             let told = tower::util::MapRequest::new(service, move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer);

@@ -3,7 +3,6 @@
 use std::io::{self, Cursor};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Certificates, Peer};
@@ -12,7 +11,7 @@ use super::{Certificates, Peer};
 /// loop's to end. `preface` is what an HTTP/2 connection begins with.
 pub(crate) async fn accept(
     certificates: &Certificates,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     preface: &[u8],
 ) -> io::Result<(impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Peer)> {
     let server = certificates.server().ok_or_else(|| io::Error::other("there is no certificate to show"))?;
