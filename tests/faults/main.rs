@@ -1,6 +1,5 @@
 //! What a mesh of real processes does when something fails under load: nothing acknowledged is lost, clients recover by
-//! themselves, and each test prints how long that took. PostgreSQL and Consul are real; every part but the scheduler runs
-//! twice.
+//! themselves, and each test prints how long that took. PostgreSQL and Consul are real; every part runs twice.
 
 mod consul;
 mod killed;

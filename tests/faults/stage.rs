@@ -5,8 +5,8 @@ use tempfile::TempDir;
 use tidemill_tests::harness::mesh::{Ground, Mesh, Wiring};
 use tidemill_tests::harness::tools;
 
-/// The parts that run twice; two schedulers would each lease what the other has.
-pub(crate) const TWICE: [&str; 4] = ["storage", "analysis", "ingestion", "gateway"];
+/// The parts that run twice.
+const TWICE: [&str; 5] = ["storage", "scheduling", "analysis", "ingestion", "gateway"];
 
 /// A mesh on PostgreSQL and Consul, with a standing query that selects every document of the load; `None` when a server
 /// is missing, which has then been said.

@@ -130,9 +130,18 @@ impl Mesh {
     /// When there is no such part.
     pub fn kill(&mut self, part: &str) -> Result<usize> {
         let index = self.index(part)?;
+        self.kill_at(index)?;
+        Ok(index)
+    }
+
+    /// Kills the process at this place (SIGKILL), for [`Mesh::start_again`].
+    ///
+    /// # Errors
+    /// When it cannot be signalled.
+    pub fn kill_at(&mut self, index: usize) -> Result<()> {
         self.processes[index].signal("KILL")?;
         self.processes[index].wait()?;
-        Ok(index)
+        Ok(())
     }
 
     /// Kills the first process that runs this part (SIGKILL) and starts it again on its port and its data.
