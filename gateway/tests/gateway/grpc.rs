@@ -102,14 +102,14 @@ async fn health_needs_no_key_and_an_unknown_service_is_named() {
 async fn internal_services_are_for_operators_and_see_the_tenant_that_those_name() {
     let mesh = Mesh::keyed().await;
     let mut workers = WorkerServiceClient::new(mesh.channel().await);
-    let status = workers.wake(with(WakeRequest {}, &[("x-api-key", KEY.0)])).await.unwrap_err();
+    let status = workers.wake(with(WakeRequest::default(), &[("x-api-key", KEY.0)])).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
-    let named = with(WakeRequest {}, &[("x-api-key", OPERATOR_KEY.0), ("tidemill-tenant", "acme")]);
+    let named = with(WakeRequest::default(), &[("x-api-key", OPERATOR_KEY.0), ("tidemill-tenant", "acme")]);
     let seen = workers.wake(named).await.unwrap();
     assert_eq!(seen.metadata().get("seen-tenant").unwrap(), "acme operator");
     let mesh = Mesh::open().await;
     let mut open = WorkerServiceClient::new(mesh.channel().await);
-    let seen = open.wake(WakeRequest {}).await.unwrap();
+    let seen = open.wake(WakeRequest::default()).await.unwrap();
     assert_eq!(seen.metadata().get("seen-tenant").unwrap(), " operator");
 }
 

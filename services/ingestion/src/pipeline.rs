@@ -117,7 +117,7 @@ impl Pipeline {
     fn woken(&self, stored: Vec<Stored>) -> Vec<Stored> {
         if stored.iter().any(|stored| stored.new_matches > 0) {
             let mut workers = self.workers.clone();
-            let mut request = Request::new(WakeRequest {});
+            let mut request = Request::new(WakeRequest::default());
             // Nobody waits for the answer, so nobody else would ever end the call.
             request.set_timeout(PATIENCE);
             tokio::spawn(async move {

@@ -10,6 +10,7 @@ mod answer;
 mod audit;
 mod bodies;
 mod census;
+mod changed;
 mod clock;
 mod held;
 mod intake;
@@ -38,6 +39,7 @@ use tidemill_proto::types::v1::Task;
 pub(crate) use answer::{Answer, Question, Refused, Submission};
 pub(crate) use bodies::Bodies;
 pub(crate) use census::Census;
+pub(crate) use changed::{Changed, Source};
 pub(crate) use held::{Held, Running};
 pub(crate) use schedules::Firing;
 pub(crate) use session::Session;
@@ -70,8 +72,12 @@ pub(crate) enum Event {
     New { epoch: Epoch, tasks: Vec<Task>, through: i64, more: bool },
     /// The new tasks could not be read.
     NewFailed(Epoch),
-    /// A task that waits again at its old place.
-    Revived(Box<Task>),
+    /// Tasks were changed by hand.
+    Changed(Changed),
+    /// What the store has of changed tasks; those that are not found are finished.
+    ReadAgain { tasks: Vec<Id>, found: Vec<Task> },
+    /// Changed tasks could not be read.
+    ReadAgainFailed(Vec<Id>),
     /// A page of a queue.
     Refilled { epoch: Epoch, refill: Refill, tasks: Vec<Task>, through: i64, more: bool },
     /// A page could not be read.
@@ -118,8 +124,6 @@ pub(crate) enum Event {
     RecordFailed { leases: Vec<(Id, Id)>, given_back: Vec<Id> },
     /// A shard has another owner by now.
     Fenced(Shard),
-    /// A task was cancelled.
-    Cancelled(Id),
     /// Time went by.
     Tick,
     /// Finish what runs, lease nothing more.
@@ -137,6 +141,10 @@ pub(crate) enum Effect {
     LoadNew { epoch: Epoch, after: i64 },
     /// Tell the owner of a shard, at this address, that it has new tasks.
     WakeOwner { address: String },
+    /// Tell the owner of changed tasks, at this address, of them; nobody knows where it is if that is empty.
+    TellOwner { address: String, changed: Changed },
+    /// Read tasks that were changed by hand.
+    ReadAgain(Vec<Id>),
     /// Read a page of a queue of a shard.
     Refill { epoch: Epoch, refill: Refill },
     /// Read how many tasks wait in each queue of a shard.
@@ -189,6 +197,8 @@ pub(crate) struct Engine {
     /// Tasks whose time has not come, by that time.
     delayed: BTreeMap<(Timestamp, i64, Id), Candidate>,
     due: HashMap<Id, (Timestamp, i64)>,
+    /// Tasks that were changed by hand, until they are read again.
+    changed: BTreeMap<Id, changed::Reading>,
     settings: BTreeMap<TenantName, settings::InForce>,
     schedules: BTreeMap<TenantName, BTreeMap<String, schedules::Armed>>,
     tenants: HashSet<TenantName>,
@@ -248,6 +258,7 @@ impl Engine {
             records: record::Records::default(),
             delayed: BTreeMap::new(),
             due: HashMap::new(),
+            changed: BTreeMap::new(),
             settings: BTreeMap::new(),
             schedules: BTreeMap::new(),
             tenants: HashSet::new(),
@@ -293,7 +304,9 @@ impl Engine {
                 self.on_new(epoch, tasks, through, more, now, effects);
             }
             Event::NewFailed(epoch) => self.on_new_failed(epoch),
-            Event::Revived(task) => self.on_revived(*task, now, effects),
+            Event::Changed(changed) => self.on_changed(changed, effects),
+            Event::ReadAgain { tasks, found } => self.on_read_again(&tasks, found, now, effects),
+            Event::ReadAgainFailed(tasks) => self.on_read_again_failed(&tasks, effects),
             Event::Refilled { epoch, refill, tasks, through, more } => {
                 self.on_refilled(epoch, &refill, tasks, through, more, now);
             }
@@ -315,7 +328,7 @@ impl Engine {
             Event::Fetched { session, picked, tasks } => {
                 self.on_fetched(session, picked, tasks, now, effects);
             }
-            Event::FetchFailed { session, picked } => self.on_fetch_failed(session, &picked),
+            Event::FetchFailed { session, picked } => self.on_fetch_failed(session, &picked, effects),
             Event::Settled { settlement, accepted, follow_ups } => {
                 self.on_settled(settlement, &accepted, follow_ups, now, effects);
             }
@@ -323,7 +336,6 @@ impl Engine {
             Event::Recorded { leases, gone } => self.on_recorded(&leases, &gone, now, effects),
             Event::RecordFailed { leases, given_back } => self.on_record_failed(&leases, given_back),
             Event::Fenced(shard) => self.lose(shard, effects),
-            Event::Cancelled(task) => self.on_cancelled(task, effects),
             Event::Tick => self.on_tick(now, effects),
             Event::Drain => self.on_drain(effects),
         }

@@ -16,13 +16,15 @@ use tracing::{debug, warn};
 
 use crate::Deps;
 use crate::actor::Handle;
-use crate::engine::{Effect, Event};
+use crate::engine::{Changed, Effect, Event};
 use crate::submit::Submitter;
 
 /// How long the store may take for one call: without an answer nothing that waits for it would ever be mended.
 const CALL: Duration = Duration::from_secs(30);
 /// How long it may take for a claim: a shard that is not renewed in time goes to others.
 const CLAIM: Duration = Duration::from_secs(1);
+/// How long it rests before it tells a shard's owner again what it did not hear.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// How long a stopping scheduler waits for its last calls.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
@@ -61,6 +63,8 @@ impl Performer {
             Effect::Load(epoch) => vec![self.load(epoch).await],
             Effect::LoadNew { epoch, after } => vec![self.load_new(epoch, after).await],
             Effect::WakeOwner { address } => self.wake(&address).await,
+            Effect::TellOwner { address, changed } => self.tell_owner(&address, changed).await,
+            Effect::ReadAgain(tasks) => vec![self.read_again(tasks).await],
             Effect::Refill { epoch, refill } => vec![self.refill(epoch, refill).await],
             Effect::Count(epoch) => self.count(epoch).await.into_iter().collect(),
             Effect::LoadSettings(epoch) => self.settings(epoch).await.into_iter().collect(),
@@ -92,6 +96,19 @@ impl Performer {
             peers.wake(address).await;
         }
         Vec::new()
+    }
+
+    /// Tells another scheduler of changed tasks. Those that nobody took are told again in a moment: shards change hands.
+    async fn tell_owner(&self, address: &str, changed: Changed) -> Vec<Event> {
+        let others = match &self.deps.peers {
+            Some(peers) if !address.is_empty() => {
+                peers.tell_changed(address, &changed.tasks, changed.are_cancelled).await
+            }
+            _ => changed.tasks.clone(),
+        };
+        let Some(again) = changed.again(others) else { return Vec::new() };
+        sleep(TELL_AGAIN).await;
+        vec![Event::Changed(again)]
     }
 
     async fn load_tenants(&self, names: Vec<TenantName>) -> Event {

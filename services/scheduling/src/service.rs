@@ -19,8 +19,8 @@ use tonic::{Request, Response, Status};
 use tracing::info_span;
 
 use crate::actor::Handle;
-use crate::engine::{Answer, Event, Question, Refused, Submission};
-use crate::submit::Submitter;
+use crate::engine::{Answer, Changed, Event, Question, Refused, Submission};
+use crate::submit::{Submitter, is_refusal};
 use crate::waits::Waits;
 
 /// The shortest time between two messages of a watched queue.
@@ -95,12 +95,28 @@ impl Scheduling {
                 for id in replaced {
                     let request = store::DropTaskRequest { tenant: tenant.to_string(), id: id.to_string() };
                     self.tasks.clone().drop_task(context.request(request)).await?;
-                    self.handle.tell(Event::Cancelled(id));
+                    self.handle.tell(Event::Changed(Changed::cancelled(vec![id])));
                 }
                 Ok(())
             }
-            Answer::Limits(_) | Answer::Explained(_) | Answer::Elsewhere(_) => Ok(()),
+            Answer::Limits(_) | Answer::Explained(_) | Answer::Elsewhere(_) | Answer::Others(_) => Ok(()),
         }
+    }
+
+    /// Has the scheduler that runs a task hear of its change, after the store has it. Where the store's answer is lost, the
+    /// change may have been made: the task is looked at.
+    fn steered<T>(
+        &self,
+        id: Id,
+        answer: Result<Response<T>, Status>,
+        changed: fn(Vec<Id>) -> Changed,
+    ) -> Result<Response<T>, Status> {
+        match &answer {
+            Ok(_) => self.handle.tell(Event::Changed(changed(vec![id]))),
+            Err(fault) if is_refusal(fault) => {}
+            Err(_) => self.handle.tell(Event::Changed(Changed::otherwise(vec![id]))),
+        }
+        answer
     }
 
     /// Sends the queue's state whenever it changed, until the caller leaves or the scheduler stops.
@@ -207,8 +223,8 @@ impl SchedulingService for Scheduling {
         let tenant = context.tenant()?.to_string();
         let id = id(request.into_inner().id)?;
         let request = store::DropTaskRequest { tenant, id: id.to_string() };
-        let answer = self.tasks.clone().drop_task(context.request(request)).await?;
-        self.handle.tell(Event::Cancelled(id));
+        let answer = self.tasks.clone().drop_task(context.request(request)).await;
+        let answer = self.steered(id, answer, Changed::cancelled)?;
         Ok(Written::of(&answer).on(api::CancelTaskResponse { task: answer.into_inner().task }))
     }
 
@@ -218,13 +234,26 @@ impl SchedulingService for Scheduling {
     ) -> Result<Response<api::RetryTaskResponse>, Status> {
         let context = Context::of(&request);
         let tenant = context.tenant()?.to_string();
-        let request = store::ReviveTaskRequest { tenant, id: id(request.into_inner().id)?.to_string() };
-        let answer = self.tasks.clone().revive_task(context.request(request)).await?;
-        let (written, answer) = (Written::of(&answer), answer.into_inner());
-        if let Some(task) = &answer.task {
-            self.handle.tell(Event::Revived(Box::new(task.clone())));
-        }
-        Ok(written.on(api::RetryTaskResponse { task: answer.task }))
+        let id = id(request.into_inner().id)?;
+        let request = store::ReviveTaskRequest { tenant, id: id.to_string() };
+        let answer = self.tasks.clone().revive_task(context.request(request)).await;
+        let answer = self.steered(id, answer, Changed::otherwise)?;
+        Ok(Written::of(&answer).on(api::RetryTaskResponse { task: answer.into_inner().task }))
+    }
+
+    async fn prioritise_task(
+        &self,
+        request: Request<api::PrioritiseTaskRequest>,
+    ) -> Result<Response<api::PrioritiseTaskResponse>, Status> {
+        let context = Context::of(&request);
+        let tenant = context.tenant()?.to_string();
+        let message = request.into_inner();
+        let id = id(message.id)?;
+        let priority = message.priority;
+        let request = store::MoveTaskRequest { tenant, id: id.to_string(), priority };
+        let answer = self.tasks.clone().move_task(context.request(request)).await;
+        let answer = self.steered(id, answer, Changed::otherwise)?;
+        Ok(Written::of(&answer).on(api::PrioritiseTaskResponse { task: answer.into_inner().task }))
     }
 
     async fn get_queue(

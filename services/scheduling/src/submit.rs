@@ -174,7 +174,7 @@ pub(crate) fn waiting(tenant: &str, new: NewTask, id: &str) -> Option<Task> {
 }
 
 /// Whether the store refused what was sent, so that a part of it may be taken.
-fn is_refusal(fault: &Status) -> bool {
+pub(crate) fn is_refusal(fault: &Status) -> bool {
     use tonic::Code::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange};
     matches!(fault.code(), AlreadyExists | FailedPrecondition | InvalidArgument | NotFound | OutOfRange)
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use tidemill_chassis::FaultExt;
-use tidemill_kernel::Fault;
+use tidemill_kernel::{Fault, Id};
 use tidemill_proto::scheduling::v1::work_request::Message as Heard;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::scheduling::v1::worker_service_server::WorkerService;
@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::debug;
 
 use crate::actor::Handle;
-use crate::engine::{Event, SessionId};
+use crate::engine::{Answer, Changed, Event, Question, SessionId, Source};
 use crate::scaling::board::{Board, Chair};
 
 /// The service.
@@ -68,9 +68,23 @@ impl WorkerService for Workers {
         }))))
     }
 
-    async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
-        self.handle.tell(Event::Wake);
-        Ok(Response::new(WakeResponse {}))
+    async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
+        let WakeRequest { changed, cancelled } = request.into_inner();
+        if changed.is_empty() && cancelled.is_empty() {
+            self.handle.tell(Event::Wake);
+            return Ok(Response::new(WakeResponse::default()));
+        }
+        let read = |ids: Vec<String>| ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let (changed, cancelled): (Vec<Id>, Vec<Id>) = (read(changed), read(cancelled));
+        for (tasks, are_cancelled) in [(changed.clone(), false), (cancelled.clone(), true)] {
+            self.handle.tell(Event::Changed(Changed { tasks, are_cancelled, from: Source::Peer }));
+        }
+        let all = changed.into_iter().chain(cancelled).collect();
+        let others = match self.handle.ask(Question::Others(all)).await? {
+            Answer::Others(others) => others.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        };
+        Ok(Response::new(WakeResponse { others }))
     }
 }
 

@@ -166,6 +166,7 @@ measure!(TaskStore {
     };
     fn cancel_task(this, tenant: &TenantName, id: Id, now: Timestamp) -> Task;
     fn revive_task(this, tenant: &TenantName, id: Id, now: Timestamp) -> Task;
+    fn prioritise_task(this, tenant: &TenantName, id: Id, priority: Priority) -> Task;
     fn task(this, tenant: &TenantName, id: Id) -> Option<Task>;
     fn page_tasks(
         this, tenant: &TenantName, state: Option<TaskState>, kind: Option<&str>, page: PageRequest

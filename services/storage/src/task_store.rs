@@ -8,10 +8,10 @@ use tidemill_proto::storage::v1::{
     AppendTasksRequest, AppendTasksResponse, AppendedTasks, ClaimShardsRequest, ClaimShardsResponse,
     CountTasksRequest, CountTasksResponse, DropTaskRequest, DropTaskResponse, ListQueuesRequest,
     ListQueuesResponse, LoadNewRequest, LoadNewResponse, LoadRunningRequest, LoadRunningResponse,
-    LoadTasksRequest, LoadTasksResponse, LoadWaitingRequest, LoadWaitingResponse, PageTasksRequest,
-    PageTasksResponse, ReadTaskRequest, ReadTaskResponse, RecordLeasesRequest, RecordLeasesResponse,
-    ReviveTaskRequest, ReviveTaskResponse, RunningTask, SaveProgressRequest, SaveProgressResponse,
-    SettleTasksRequest, SettleTasksResponse,
+    LoadTasksRequest, LoadTasksResponse, LoadWaitingRequest, LoadWaitingResponse, MoveTaskRequest,
+    MoveTaskResponse, PageTasksRequest, PageTasksResponse, ReadTaskRequest, ReadTaskResponse,
+    RecordLeasesRequest, RecordLeasesResponse, ReviveTaskRequest, ReviveTaskResponse, RunningTask,
+    SaveProgressRequest, SaveProgressResponse, SettleTasksRequest, SettleTasksResponse,
 };
 use tidemill_store as store;
 use tidemill_store::task::AppendedTask;
@@ -115,6 +115,18 @@ impl TaskStoreService for Tasks {
         let revived = self.0.store.revive_task(&tenant, id, self.0.now()).await;
         let task = Some(encode_task(revived.map_err(Error::Store)?));
         Ok(self.0.written(ReviveTaskResponse { task }).await)
+    }
+
+    async fn move_task(
+        &self,
+        request: Request<MoveTaskRequest>,
+    ) -> Result<Response<MoveTaskResponse>, Status> {
+        let request = request.into_inner();
+        let (tenant, id) = (rule::tenant("tenant", &request.tenant)?, rule::id("id", &request.id)?);
+        let priority = rule::given_priority("priority", request.priority)?;
+        let moved = self.0.store.prioritise_task(&tenant, id, priority).await;
+        let task = Some(encode_task(moved.map_err(Error::Store)?));
+        Ok(self.0.written(MoveTaskResponse { task }).await)
     }
 
     async fn read_task(

@@ -104,6 +104,15 @@ impl TaskStore for GrpcStore {
         one(call_at(now, self.tasks().revive_task(request)).await?.task)
     }
 
+    async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task> {
+        let request = api::MoveTaskRequest {
+            tenant: tenant.to_string(),
+            id: id.to_string(),
+            priority: priority.number(),
+        };
+        one(call(self.tasks().move_task(request)).await?.task)
+    }
+
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
         let request = api::ReadTaskRequest { tenant: tenant.to_string(), id: id.to_string() };
         let answer = found(call(self.tasks().read_task(request)).await)?;

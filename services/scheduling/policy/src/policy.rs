@@ -165,13 +165,16 @@ impl Policy {
     }
 
     /// Takes in a candidate that may run now. One that is known changes nothing, unless it was postponed: then it waits
-    /// again.
+    /// again, in the queue of the priority that it has now.
     pub fn enqueue(&mut self, candidate: Candidate) -> Enqueued {
         if let Some(slot) = self.tasks.find(candidate.id) {
             if self.tasks[slot].state() != State::Postponed {
                 return Enqueued::Known;
             }
-            return self.wait_again(slot);
+            if self.queues[self.queue_at(slot) as usize].lane == lane_of(candidate.priority) {
+                return self.wait_again(slot);
+            }
+            self.forget(slot);
         }
         self.sweep_if_due();
         let lane = lane_of(candidate.priority);

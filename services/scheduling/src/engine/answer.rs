@@ -16,6 +16,8 @@ pub(crate) enum Question {
     Explain(Id),
     /// Whether these tasks may come in.
     Admit(Submission),
+    /// Which of these tasks are of shards that are not run here.
+    Others(Vec<Id>),
 }
 
 /// Tasks of one tenant that are about to be stored.
@@ -36,6 +38,8 @@ pub(crate) enum Answer {
     Admitted { replaced: Vec<Id> },
     /// They may not.
     Refused(Refused),
+    /// Those that are not.
+    Others(Vec<Id>),
     /// The tenant's shard is run by the scheduler at this address; empty if it is not known, or nobody runs it.
     Elsewhere(String),
 }
@@ -53,6 +57,10 @@ impl Engine {
     /// Answers.
     pub(crate) fn answer(&mut self, question: Question, now: Timestamp) -> Answer {
         let shard = match &question {
+            Question::Others(tasks) => {
+                let is_other = |id: &&Id| !self.shards.is_owned(Shard::of_place(id.place()));
+                return Answer::Others(tasks.iter().filter(is_other).copied().collect());
+            }
             Question::Limits(tenant) | Question::Admit(Submission { tenant, .. }) => Shard::of_tenant(tenant),
             Question::Explain(task) => Shard::of_place(task.place()),
         };
@@ -69,6 +77,7 @@ impl Engine {
                 Answer::Explained(self.policy.explain(task, workers, now))
             }
             Question::Admit(submission) => self.admit_submission(&submission, now),
+            Question::Others(_) => Answer::Others(Vec::new()),
         }
     }
 

@@ -122,6 +122,10 @@ impl Engine {
             self.records.give_back(task);
         }
         self.policy.returned(task);
+        if self.policy.reprioritise(task, held.candidate.priority).is_none() {
+            // It was left to the store, where it may have moved to another queue.
+            self.policy.enqueue(held.candidate);
+        }
     }
 
     /// What the worker does not name it does not run: such a lease ends by itself. What it names in vain it is to stop.
@@ -168,7 +172,7 @@ impl Engine {
         }
     }
 
-    /// Forgets a task that is no longer to be run.
+    /// Forgets a task that is no longer to be run: it was cancelled, or is finished otherwise.
     pub(super) fn on_cancelled(&mut self, task: Id, effects: &mut Vec<Effect>) {
         self.forget_delayed(task);
         self.policy.remove(task);

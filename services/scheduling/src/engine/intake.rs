@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_kernel::{Id, Priority, Shard, Timestamp};
+use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
 use tidemill_policy::{Candidate, Enqueued, Refill};
 use tidemill_proto::time::to_micros;
 use tidemill_proto::types::v1::Task;
@@ -84,6 +84,7 @@ impl Engine {
         }
         self.say_shards(effects);
         self.read_new(epoch, effects);
+        self.read_later(effects);
     }
 
     /// Asks for new tasks of all shards.
@@ -217,24 +218,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_revived(&mut self, task: Task, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(id) = task.id.parse::<Id>().ok() else { return };
-        let shard = Shard::of_place(id.place());
-        if self.shards.epoch(shard).is_some() {
-            self.admit(task, now, effects);
-        } else {
-            self.wake_owner(shard, effects);
-        }
-    }
-
     /// Takes a waiting task in: to be picked, or to wait for its time.
     fn admit(&mut self, task: Task, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some((candidate, run_at)) = self.candidate(&task) else { return };
         let id = candidate.id;
-        if !self.tenants.contains(&candidate.tenant) {
-            self.tenants.insert(candidate.tenant.clone());
-            effects.push(Effect::LoadTenants(vec![candidate.tenant.clone()]));
-        }
+        self.know_tenant(&candidate.tenant, effects);
         if self.held.contains_key(&id) {
             return;
         }
@@ -242,6 +230,14 @@ impl Engine {
             self.delay(candidate, run_at);
         } else if self.policy.enqueue(candidate) == Enqueued::Queued {
             self.bodies.keep(id, task);
+        }
+    }
+
+    /// Asks for the weight of a tenant that was not seen before.
+    pub(super) fn know_tenant(&mut self, tenant: &TenantName, effects: &mut Vec<Effect>) {
+        if !self.tenants.contains(tenant) {
+            self.tenants.insert(tenant.clone());
+            effects.push(Effect::LoadTenants(vec![tenant.clone()]));
         }
     }
 

@@ -255,13 +255,20 @@ impl Engine {
             }
         }
         self.send_dealt(dealt, effects);
+        self.read_later(effects);
     }
 
-    pub(super) fn on_fetch_failed(&mut self, session: SessionId, picked: &[Candidate]) {
+    pub(super) fn on_fetch_failed(
+        &mut self,
+        session: SessionId,
+        picked: &[Candidate],
+        effects: &mut Vec<Effect>,
+    ) {
         self.fetching = self.fetching.saturating_sub(picked.len());
         for candidate in picked {
             self.policy.returned(candidate.id);
         }
+        self.read_later(effects);
         self.on_credits(session, u32::try_from(picked.len()).unwrap_or(0));
     }
 

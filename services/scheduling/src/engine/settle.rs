@@ -244,6 +244,7 @@ impl Engine {
         for (index, ended) in settlement.endings.into_iter().enumerate() {
             let accepted = accepted.get(index).copied().unwrap_or(false);
             outcomes.push(Outcome { task_id: ended.attempt.task_id, accepted, moved: false });
+            self.touch(ended.task);
             let Some(held) = self.let_go(ended.task, ended.token) else { continue };
             let again = accepted && matches!(ended.ending, Ending::Failed { retry_at: Some(_), .. });
             if again {

@@ -72,6 +72,11 @@ impl Shards {
         self.owned.get(&shard).filter(|owned| owned.is_loaded).map(|owned| owned.epoch)
     }
 
+    /// Whether a shard is owned, loaded or not.
+    pub(super) fn is_owned(&self, shard: Shard) -> bool {
+        self.owned.contains_key(&shard)
+    }
+
     /// The log of a shard at this epoch.
     pub(super) fn log(&mut self, (shard, epoch): Epoch) -> Option<&mut Log> {
         let owned = self.owned.get_mut(&shard).filter(|owned| owned.epoch == epoch && owned.is_loaded)?;
@@ -276,6 +281,7 @@ impl Engine {
         self.due.retain(|id, _| Shard::of_place(id.place()) != shard);
         self.delayed.retain(|(_, place, _), _| Shard::of_place(*place) != shard);
         self.bodies.retain(|id| Shard::of_place(id.place()) != shard);
+        self.changed.retain(|id, _| Shard::of_place(id.place()) != shard);
         self.beyond.remove(&shard);
         self.lift(shard);
         self.losses.retain(|id, _| Shard::of_place(id.place()) != shard);

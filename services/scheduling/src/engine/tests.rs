@@ -1,5 +1,7 @@
 //! The engine's promises one by one, by histories of events; random ones are in `simulation`.
 
+mod changed;
+
 use rand::SeedableRng;
 use tidemill_proto::time::{duration, from_micros};
 use tidemill_proto::types::v1::{Completion, Failure, Lease};
@@ -18,6 +20,7 @@ impl Engine {
             ("held", self.held.len()),
             ("delayed", self.delayed.len()),
             ("due", self.due.len()),
+            ("changed", self.changed.len()),
             ("bodies", self.bodies.len()),
             ("fetching", self.fetching),
             ("losses", self.losses.len()),

@@ -1,8 +1,10 @@
 //! What is read of the store: a shard when it is taken, new tasks, pages of queues, bodies.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tidemill_chassis::sleep;
+use tidemill_kernel::Id;
 use tidemill_policy::{Candidate, Refill};
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::Task;
@@ -102,26 +104,50 @@ impl Performer {
         }
     }
 
-    /// The bodies of picked tasks, in as many calls as their size takes.
+    /// The bodies of picked tasks.
     pub(super) async fn fetch(&self, session: SessionId, picked: Vec<Candidate>) -> Event {
-        let mut missing: Vec<String> = picked.iter().map(|candidate| candidate.id.to_string()).collect();
-        let mut tasks: Vec<Task> = Vec::with_capacity(picked.len());
-        while !missing.is_empty() {
-            let request = store::LoadTasksRequest { ids: missing.clone() };
-            match call(self.deps.tasks.clone().load_tasks(request)).await {
-                Ok(found) if found.tasks.is_empty() => break,
-                Ok(found) => {
-                    missing.retain(|id| found.tasks.iter().all(|task| task.id != *id));
-                    tasks.extend(found.tasks);
-                }
-                Err(fault) => {
-                    warn!(fault = fault.message(), "cannot read tasks to hand out");
-                    sleep(REST).await;
-                    return Event::FetchFailed { session, picked };
-                }
+        match self.unfinished(picked.iter().map(|candidate| candidate.id), |task| task).await {
+            Ok(tasks) => Event::Fetched { session, picked, tasks },
+            Err(fault) => {
+                warn!(fault = fault.message(), "cannot read tasks to hand out");
+                sleep(REST).await;
+                Event::FetchFailed { session, picked }
             }
         }
-        Event::Fetched { session, picked, tasks }
+    }
+
+    /// Tasks that were changed by hand, without what may be large.
+    pub(super) async fn read_again(&self, tasks: Vec<Id>) -> Event {
+        let light = |task| Task { payload: String::new(), checkpoint: Vec::new(), ..task };
+        match self.unfinished(tasks.iter().copied(), light).await {
+            Ok(found) => Event::ReadAgain { tasks, found },
+            Err(fault) => {
+                warn!(fault = fault.message(), "cannot read tasks that were changed by hand: trying again");
+                sleep(REST).await;
+                Event::ReadAgainFailed(tasks)
+            }
+        }
+    }
+
+    /// Those of these tasks that are not finished, in as many calls as their size takes.
+    async fn unfinished(
+        &self,
+        ids: impl Iterator<Item = Id>,
+        take: impl Fn(Task) -> Task,
+    ) -> Result<Vec<Task>, Status> {
+        let mut missing: Vec<String> = ids.map(|id| id.to_string()).collect();
+        let mut tasks: Vec<Task> = Vec::with_capacity(missing.len());
+        while !missing.is_empty() {
+            let request = store::LoadTasksRequest { ids: missing.clone() };
+            let found = call(self.deps.tasks.clone().load_tasks(request)).await?.tasks;
+            if found.is_empty() {
+                break;
+            }
+            let ids: HashSet<&str> = found.iter().map(|task| task.id.as_str()).collect();
+            missing.retain(|id| !ids.contains(id.as_str()));
+            tasks.extend(found.into_iter().map(&take));
+        }
+        Ok(tasks)
     }
 
     pub(super) async fn count(&self, epoch: Epoch) -> Option<Event> {

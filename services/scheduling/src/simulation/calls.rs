@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 use super::plan::Micros;
 use crate::checker;
 use crate::convert;
-use crate::engine::{Epoch, Event, Fence, Loaded, Running, SessionId, Settlement};
+use crate::engine::{Changed, Epoch, Event, Fence, Loaded, Running, SessionId, Settlement};
 
 /// The wall clock when a run begins.
 const EPOCH: i64 = 1_800_000_000_000_000;
@@ -48,6 +48,7 @@ pub(super) enum Call {
     Count(Epoch),
     Tenants(Vec<TenantName>),
     Fetch(SessionId, Vec<Candidate>),
+    ReadAgain(Vec<Id>),
     Record(Fence, Vec<api::RecordedLease>, Vec<Id>),
     Progress(Fence, Vec<api::TaskProgress>),
     Settle(Settlement, u32),
@@ -230,12 +231,17 @@ impl Store {
             Call::Cancel { tenant, task } => {
                 let request = api::DropTaskRequest { tenant, id: task.clone() };
                 ask(self.service.drop_task(Request::new(request)))?;
-                events(Event::Cancelled(task.parse().unwrap()))
+                events(Event::Changed(Changed::cancelled(vec![task.parse().unwrap()])))
             }
             Call::Revive { tenant, task } => {
-                let request = api::ReviveTaskRequest { tenant, id: task };
-                let task = ask(self.service.revive_task(Request::new(request)))?.task;
-                events(Event::Revived(Box::new(task.unwrap())))
+                let request = api::ReviveTaskRequest { tenant, id: task.clone() };
+                ask(self.service.revive_task(Request::new(request)))?;
+                events(Event::Changed(Changed::otherwise(vec![task.parse().unwrap()])))
+            }
+            Call::ReadAgain(tasks) => {
+                let ids = tasks.iter().map(ToString::to_string).collect();
+                let found = ask(self.service.load_tasks(Request::new(api::LoadTasksRequest { ids })))?.tasks;
+                events(Event::ReadAgain { tasks, found })
             }
             other => unreachable!("{other:?}"),
         }

@@ -8,9 +8,9 @@ use tidemill_kernel::Timestamp;
 use tidemill_proto::scheduling::v1::work_request::Message as Heard;
 
 use super::calls::{Call, wall};
-use super::plan::{MS, Micros};
+use super::plan::{MS, Micros, SECOND};
 use super::world::{Happening, World};
-use crate::engine::{Effect, Engine, Event, SessionId, Shards};
+use crate::engine::{Changed, Effect, Engine, Event, SessionId, Shards, Source};
 
 /// The pace of the engine's clock.
 const TICK: Micros = 25 * MS;
@@ -174,6 +174,8 @@ impl World {
                 return;
             }
             Effect::WakeOwner { address } => return self.wake(&address),
+            Effect::TellOwner { address, changed } => return self.tell_owner(number, &address, changed),
+            Effect::ReadAgain(tasks) => Call::ReadAgain(tasks),
             // Nobody here has settings.
             Effect::LoadSettings(_) | Effect::Fire(_) => return,
         };
@@ -186,6 +188,20 @@ impl World {
         let (delay, run) = (self.delay(), self.nodes[node].run);
         if !self.is_stormy() || self.rng.random_bool(0.8) {
             self.after(delay, Happening::Hear { node, run, event: Event::Wake });
+        }
+    }
+
+    /// A hint of one scheduler to another that names tasks; one that gets lost is told again.
+    fn tell_owner(&mut self, from: usize, address: &str, changed: Changed) {
+        let delay = self.delay();
+        let is_heard = !self.is_stormy() || self.rng.random_bool(0.8);
+        let to = (0..self.nodes.len()).find(|node| Node::address(*node) == address);
+        if let Some(node) = to.filter(|node| self.is_reachable(*node) && is_heard) {
+            let (run, event) = (self.nodes[node].run, Changed { from: Source::Peer, ..changed });
+            self.after(delay, Happening::Hear { node, run, event: Event::Changed(event) });
+        } else if let Some(again) = changed.clone().again(changed.tasks) {
+            let run = self.nodes[from].run;
+            self.after(SECOND, Happening::Hear { node: from, run, event: Event::Changed(again) });
         }
     }
 

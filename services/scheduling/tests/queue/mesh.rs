@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::layers::ServerLimits;
 use tidemill_chassis::{Context, Shutdown, Wire, sleep};
-use tidemill_kernel::{Clock, Tier, Timestamp};
+use tidemill_kernel::{Clock, Id, Tier, Timestamp};
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
-use tidemill_proto::scheduling::v1::{GetTaskRequest, SubmitTasksRequest};
+use tidemill_proto::scheduling::v1::{GetTaskRequest, SubmitTasksRequest, WakeRequest};
 use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
 use tidemill_proto::types::v1::{NewTask, Task, TaskState};
+use tidemill_scheduling::Peers;
 use tidemill_store::TenantStore;
 use tidemill_store::memory::MemoryStore;
 use tidemill_store::tenant::Tenant;
@@ -67,7 +68,47 @@ pub(crate) struct Mesh {
     pub(crate) shutdown: Shutdown,
     /// Calls of the scheduler to the store fail as this says.
     pub(crate) flaky: Flaky,
+    pub(crate) neighbours: Arc<Neighbours>,
     deps: tidemill_scheduling::Deps,
+}
+
+/// The schedulers, by address.
+#[derive(Default)]
+pub(crate) struct Neighbours(Mutex<HashMap<String, Wire>>);
+
+impl Neighbours {
+    /// One more; where it is reached.
+    fn add(&self, wire: impl FnOnce(String) -> Wire) -> Wire {
+        let address = format!("s{}", self.0.lock().unwrap().len());
+        let wire = wire(address.clone());
+        self.0.lock().unwrap().insert(address, wire.clone());
+        wire
+    }
+
+    /// The queue as the scheduler that came as this one shows it.
+    pub(crate) fn queue(&self, number: usize) -> SchedulingServiceClient<Wire> {
+        SchedulingServiceClient::new(self.wire(&format!("s{number}")).unwrap())
+    }
+}
+
+#[async_trait]
+impl Peers for Neighbours {
+    async fn wake(&self, address: &str) {
+        let wire = self.wire(address).unwrap();
+        WorkerServiceClient::new(wire).wake(WakeRequest::default()).await.unwrap();
+    }
+
+    async fn tell_changed(&self, address: &str, tasks: &[Id], are_cancelled: bool) -> Vec<Id> {
+        let names = tasks.iter().map(ToString::to_string).collect();
+        let (changed, cancelled) = if are_cancelled { (Vec::new(), names) } else { (names, Vec::new()) };
+        let mut owner = WorkerServiceClient::new(self.wire(address).unwrap());
+        let others = owner.wake(WakeRequest { changed, cancelled }).await.unwrap().into_inner().others;
+        others.iter().map(|id| id.parse().unwrap()).collect()
+    }
+
+    fn wire(&self, address: &str) -> Option<Wire> {
+        self.0.lock().unwrap().get(address).cloned()
+    }
 }
 
 impl Mesh {
@@ -82,26 +123,32 @@ impl Mesh {
         let storage = tidemill_storage::build(Default::default(), deps).wire(ServerLimits::default());
         let flaky = Flaky::default();
         let storage = flaky.around(storage);
+        let neighbours = Arc::new(Neighbours::default());
         let deps = tidemill_scheduling::Deps {
             tasks: TaskStoreServiceClient::new(storage.clone()),
             settings: SettingStoreServiceClient::new(storage.clone()),
             tenants: TenantStoreServiceClient::new(storage.clone()),
-            peers: None,
+            peers: Some(Arc::clone(&neighbours) as Arc<dyn Peers>),
             alone: false,
             address: String::new(),
             clock,
         };
-        let part = tidemill_scheduling::build(Default::default(), deps.clone()).unwrap();
-        let wire = part.wire(ServerLimits::default());
+        let mut background = Vec::new();
+        let wire = neighbours.add(|address| {
+            let deps = tidemill_scheduling::Deps { address, ..deps.clone() };
+            let mut part = tidemill_scheduling::build(Default::default(), deps).unwrap();
+            background.append(&mut part.background);
+            part.wire(ServerLimits::default())
+        });
         let (shutdown, runs) = (Shutdown::default(), Arc::new(Mutex::new(Vec::new())));
-        part.background.into_iter().for_each(|background| shutdown.spawn_background(background));
+        background.into_iter().for_each(|background| shutdown.spawn_background(background));
         let handler: Arc<dyn Handler> = Arc::new(Obedient(Arc::clone(&runs)));
         let handlers = HashMap::from([("demo".to_owned(), handler)]);
         let worker = Worker { name: "w".into(), config: WorkerConfig::with_slots(4), handlers };
         let workers = WorkerServiceClient::new(wire.clone());
         shutdown.spawn(worker.run(workers.clone(), shutdown.soft()));
         let (queue, context) = (SchedulingServiceClient::new(wire), Context::for_tenant(tenant));
-        Self { queue, workers, context, runs, shutdown, flaky, deps }
+        Self { queue, workers, context, runs, shutdown, flaky, neighbours, deps }
     }
 
     /// One more scheduler over the same store; it runs until its end is asked for, or it is aborted: then nobody hears of
@@ -109,11 +156,17 @@ impl Mesh {
     pub(crate) fn scheduler(
         &self,
     ) -> (WorkerServiceClient<Wire>, tokio::task::JoinHandle<()>, CancellationToken) {
-        let part = tidemill_scheduling::build(Default::default(), self.deps.clone()).unwrap();
-        let workers = WorkerServiceClient::new(part.wire(ServerLimits::default()));
+        let mut background = Vec::new();
+        let wire = self.neighbours.add(|address| {
+            let deps = tidemill_scheduling::Deps { address, ..self.deps.clone() };
+            let mut part = tidemill_scheduling::build(Default::default(), deps).unwrap();
+            background.append(&mut part.background);
+            part.wire(ServerLimits::default())
+        });
+        let workers = WorkerServiceClient::new(wire);
         let stop = CancellationToken::new();
         let running: Vec<_> =
-            part.background.into_iter().map(|background| (background.start)(stop.clone())).collect();
+            background.into_iter().map(|background| (background.start)(stop.clone())).collect();
         let running = tokio::spawn(async move {
             futures::future::join_all(running).await;
         });

@@ -5,30 +5,33 @@ use std::time::Duration;
 use tidemill_proto::scheduling::v1::work_request::Message as Say;
 use tidemill_proto::scheduling::v1::work_response::Message as Hear;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
-use tidemill_proto::scheduling::v1::{Hello, WorkRequest, WorkResponse};
+use tidemill_proto::scheduling::v1::{
+    CancelTaskRequest, Credits, Hello, PrioritiseTaskRequest, RetryTaskRequest, WorkRequest, WorkResponse,
+};
+use tidemill_proto::types::v1::{NewTask, TaskState};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, task};
 
 /// How many shards there are.
 const ALL: usize = 16;
 
 /// Somebody who only listens to which shards a scheduler has.
 struct Listener {
-    _say: mpsc::Sender<WorkRequest>,
+    say: mpsc::Sender<WorkRequest>,
     hear: Streaming<WorkResponse>,
 }
 
 impl Listener {
     async fn to(workers: &WorkerServiceClient<tidemill_chassis::Wire>) -> Self {
         let (say, said) = mpsc::channel(4);
-        let hello = Hello { worker: "listener".into(), kinds: vec!["none".into()], ..Hello::default() };
+        let hello = Hello { worker: "listener".into(), kinds: vec!["hand".into()], ..Hello::default() };
         say.send(WorkRequest { message: Some(Say::Hello(hello)) }).await.unwrap();
         let hear = workers.clone().work(ReceiverStream::new(said)).await.unwrap().into_inner();
-        Self { _say: say, hear }
+        Self { say, hear }
     }
 
     /// Waits until it has so many shards, by its last word.
@@ -45,6 +48,61 @@ impl Listener {
             .await
             .unwrap_or_else(|_| panic!("it never had {count} shards"));
     }
+
+    /// Asks for tasks.
+    async fn give_credit(&self, count: u32) {
+        self.say.send(WorkRequest { message: Some(Say::Credits(Credits { count })) }).await.unwrap();
+    }
+
+    /// The next thing it is told that is about tasks.
+    async fn about_tasks(&mut self) -> Hear {
+        loop {
+            let said = self.hear.message().await.unwrap().unwrap().message;
+            if let Some(said @ (Hear::Leases(_) | Hear::Cancel(_))) = said {
+                return said;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_steered_through_any_scheduler_reaches_the_owner_at_once() {
+    let mut mesh = Mesh::start().await;
+    let mut first = Listener::to(&mesh.workers).await;
+    first.until(ALL).await;
+    let (workers, _second, _stop) = mesh.scheduler();
+    let mut second = Listener::to(&workers).await;
+    first.until(ALL / 2).await;
+    second.until(ALL / 2).await;
+    first.give_credit(1).await;
+    second.give_credit(1).await;
+    let by_hand = NewTask { kind: "hand".into(), ..task("", "") };
+    let (id, _) = mesh.submit(vec![by_hand.clone()]).await.remove(0);
+    // Less than an audit takes, by far.
+    let soon = Duration::from_secs(2);
+    let (mut owner, other) = tokio::select! {
+        Hear::Leases(_) = first.about_tasks() => (first, mesh.neighbours.queue(1)),
+        Hear::Leases(_) = second.about_tasks() => (second, mesh.neighbours.queue(0)),
+    };
+    let cancel = mesh.context.request(CancelTaskRequest { id: id.clone() });
+    let cancelled = other.clone().cancel_task(cancel).await.unwrap().into_inner().task.unwrap();
+    assert_eq!(cancelled.state(), TaskState::Cancelled, "the store has it");
+    let Hear::Cancel(stopped) = timeout(soon, owner.about_tasks()).await.unwrap() else { panic!("a lease") };
+    assert_eq!(stopped.task_ids, std::slice::from_ref(&id));
+    let retry = mesh.context.request(RetryTaskRequest { id: id.clone() });
+    other.clone().retry_task(retry).await.unwrap();
+    owner.give_credit(1).await;
+    let Hear::Leases(again) = timeout(soon, owner.about_tasks()).await.unwrap() else { panic!("a cancel") };
+    assert_eq!(again.leases[0].task.as_ref().unwrap().id, id);
+    let ids = mesh.submit(vec![by_hand.clone(), by_hand]).await;
+    let prioritise = PrioritiseTaskRequest { id: ids[1].0.clone(), priority: 1 };
+    other.clone().prioritise_task(mesh.context.request(prioritise)).await.unwrap();
+    // The hint travels beside the answer.
+    tidemill_chassis::sleep(Duration::from_millis(100)).await;
+    owner.give_credit(1).await;
+    let Hear::Leases(next) = timeout(soon, owner.about_tasks()).await.unwrap() else { panic!("a cancel") };
+    let next = next.leases[0].task.as_ref().unwrap();
+    assert_eq!((&next.id, next.priority), (&ids[1].0, 1), "it overtakes the older one");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ mod fence;
 mod insert;
 mod keys;
 mod list;
+mod prioritise;
 mod read;
 mod record;
 mod revive;
@@ -76,6 +77,10 @@ impl TaskStore for PostgresStore {
 
     async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
         self.database.write(revive::ReviveTask { tenant: tenant.clone(), id, now }).await
+    }
+
+    async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task> {
+        self.database.write(prioritise::PrioritiseTask { tenant: tenant.clone(), id, priority }).await
     }
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {

@@ -73,6 +73,10 @@ impl TaskStore for SqliteStore {
         self.writer.call(steer::ReviveTask { tenant: tenant.clone(), id, now }).await
     }
 
+    async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task> {
+        self.writer.call(steer::PrioritiseTask { tenant: tenant.clone(), id, priority }).await
+    }
+
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
         read::task(&self.readers, tenant, id).await
     }

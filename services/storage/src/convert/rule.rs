@@ -116,6 +116,17 @@ pub fn priority(field: &str, number: i32) -> Result<Priority> {
     })
 }
 
+/// A priority that has to be said.
+pub fn given_priority(field: &str, number: i32) -> Result<Priority> {
+    if number == 0 {
+        return Err(Error::field(
+            field,
+            "is missing; use 1 (interactive), 2 (normal) or 3 (background)".to_owned(),
+        ));
+    }
+    priority(field, number)
+}
+
 /// How many times a task may be tried; [`DEFAULT_ATTEMPTS`] when not said.
 pub fn attempts(field: &str, value: i32) -> Result<u32> {
     if value == 0 {

@@ -146,6 +146,8 @@ macro_rules! conformance_suite {
             only_unfinished_tasks_can_be_cancelled
             only_given_up_tasks_can_be_revived
             a_task_can_be_revived_again_and_again
+            an_unfinished_task_moves_to_another_priority_and_keeps_its_place
+            a_finished_task_has_no_priority_to_change
             an_unknown_task_cannot_be_steered
         ]);
         $crate::conformance_suite!(@module $make, listing: [

@@ -89,6 +89,12 @@ impl Error {
         Self::WrongState { id: id.to_string(), state: state.name(), mend }
     }
 
+    /// A task that was to be moved to another priority and is finished.
+    pub fn cannot_prioritise(id: Id, state: TaskState) -> Self {
+        let mend = "only a waiting or running task has a priority to change; retry it first if it is dead or cancelled";
+        Self::WrongState { id: id.to_string(), state: state.name(), mend }
+    }
+
     /// The kind that crosses service boundaries.
     pub fn kind(&self) -> ErrorKind {
         match self {

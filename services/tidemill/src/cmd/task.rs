@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use tidemill_proto::scheduling::v1::{
-    CancelTaskRequest, ExplainTaskRequest, GetTaskRequest, ListTasksRequest, RetryTaskRequest,
-    SubmitTasksRequest,
+    CancelTaskRequest, ExplainTaskRequest, GetTaskRequest, ListTasksRequest, PrioritiseTaskRequest,
+    RetryTaskRequest, SubmitTasksRequest,
 };
 use tidemill_proto::types::v1::{NewTask, Task, TaskOptions};
 
@@ -38,6 +38,11 @@ pub(crate) enum Action {
     /// Put a dead or cancelled task back into the queue
     #[command(after_help = "Example:\n  tidemill task retry 0198c0de-0000-7000-8000-000000000000")]
     Retry(One),
+    /// Move a task that is not finished to another priority
+    #[command(
+        after_help = "Example:\n  tidemill task prioritise 0198c0de-0000-7000-8000-000000000000 interactive"
+    )]
+    Prioritise(Prioritise),
 }
 
 /// Which tasks.
@@ -62,6 +67,19 @@ pub(crate) struct List {
 pub(crate) struct One {
     /// Its id
     id: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which task, and how urgent it is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Prioritise {
+    /// Its id
+    id: String,
+    /// How urgent it is
+    #[arg(value_enum)]
+    priority: Priority,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -92,7 +110,7 @@ pub(crate) struct Submit {
     order_key: String,
 }
 
-/// Lists, shows, submits, explains, cancels, retries.
+/// Lists, shows, submits, explains, cancels, retries, prioritises.
 pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
     let mut queue = client.scheduling();
     let (task, json) = match action {
@@ -116,6 +134,10 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
         }
         Action::Retry(One { id, json }) => {
             (queue.retry_task(RetryTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
+        }
+        Action::Prioritise(Prioritise { id, priority, json }) => {
+            let request = PrioritiseTaskRequest { id, priority: priority.into() };
+            (queue.prioritise_task(request).await.with_context(which)?.into_inner().task, json)
         }
     };
     let task = task.unwrap_or_default();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tidemill_chassis::Wire;
 use tidemill_chassis::remote::{self, RemoteConfig};
+use tidemill_kernel::Id;
 use tidemill_proto::scheduling::v1::WakeRequest;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tracing::debug;
@@ -33,9 +34,23 @@ impl tidemill_scheduling::Peers for Schedulers {
     async fn wake(&self, address: &str) {
         let Some(wire) = tidemill_scheduling::Peers::wire(self, address) else { return };
         let mut scheduler = WorkerServiceClient::new(wire);
-        let told = tokio::time::timeout(HINT, scheduler.wake(WakeRequest {})).await;
+        let told = tokio::time::timeout(HINT, scheduler.wake(WakeRequest::default())).await;
         if !matches!(told, Ok(Ok(_))) {
             debug!(address, "another scheduler was not told of its new tasks; it finds them by itself");
+        }
+    }
+
+    async fn tell_changed(&self, address: &str, tasks: &[Id], are_cancelled: bool) -> Vec<Id> {
+        let Some(wire) = tidemill_scheduling::Peers::wire(self, address) else { return tasks.to_vec() };
+        let names = tasks.iter().map(ToString::to_string).collect();
+        let (changed, cancelled) = if are_cancelled { (Vec::new(), names) } else { (names, Vec::new()) };
+        let request = WakeRequest { changed, cancelled };
+        match tokio::time::timeout(HINT, WorkerServiceClient::new(wire).wake(request)).await {
+            Ok(Ok(answer)) => answer.into_inner().others.iter().filter_map(|id| id.parse().ok()).collect(),
+            Ok(Err(_)) | Err(_) => {
+                debug!(address, "another scheduler was not told of tasks that were changed by hand");
+                tasks.to_vec()
+            }
         }
     }
 

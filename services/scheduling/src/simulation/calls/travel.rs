@@ -8,7 +8,7 @@ use tonic_types::StatusExt;
 use super::super::plan::{MS, Micros, SECOND};
 use super::super::world::{Happening, World};
 use super::{Call, Reply, recorded};
-use crate::engine::Event;
+use crate::engine::{Changed, Event};
 
 impl Call {
     /// What the engine hears when a call has failed, and what is asked again after how long.
@@ -20,6 +20,7 @@ impl Call {
             Self::New(epoch, _) => only(Event::NewFailed(epoch)),
             Self::Refill(epoch, refill) => only(Event::RefillFailed { epoch, refill }),
             Self::Tenants(names) => only(Event::TenantsFailed(names)),
+            Self::ReadAgain(tasks) => only(Event::ReadAgainFailed(tasks)),
             Self::Fetch(session, picked) => only(Event::FetchFailed { session, picked }),
             Self::Record(_, leases, given_back) => {
                 let failed = Event::RecordFailed { leases: recorded(&leases), given_back };
@@ -31,9 +32,11 @@ impl Call {
                 None if tries < 5 => (Vec::new(), Some((SECOND, Self::Settle(settlement, tries + 1)))),
                 None => only(Event::SettleFailed(settlement)),
             },
-            Self::Count(_) | Self::Append { .. } | Self::Cancel { .. } | Self::Revive { .. } => {
-                (Vec::new(), None)
+            // The store may have done it.
+            Self::Cancel { task, .. } | Self::Revive { task, .. } => {
+                only(Event::Changed(Changed::otherwise(task.parse().into_iter().collect())))
             }
+            Self::Count(_) | Self::Append { .. } => (Vec::new(), None),
         }
     }
 

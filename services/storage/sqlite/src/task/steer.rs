@@ -1,8 +1,8 @@
-//! Tasks cancelled and put back by hand, and those of a query that is removed.
+//! Tasks cancelled, put back and moved to another priority by hand, and those of a query that is removed.
 
 use std::collections::HashMap;
 
-use tidemill_kernel::{Id, TenantName, Timestamp};
+use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
 use tidemill_store::task::{Attempt, Task, TaskState};
 use tidemill_store::{Error, Result};
 
@@ -12,6 +12,7 @@ use super::read;
 use super::record;
 use super::row::places;
 use crate::error::failed;
+use crate::statement::query;
 use crate::writer::{Step, Write};
 
 /// Cancels one task.
@@ -73,6 +74,40 @@ impl ReviveTask {
         (task.state, task.attempt, task.started_at, task.finished_at) = (TaskState::Waiting, 0, None, None);
         task.worker.clear();
         task.result.clear();
+        Ok(task)
+    }
+}
+
+/// Moves one task to another priority.
+pub(super) struct PrioritiseTask {
+    pub(super) tenant: TenantName,
+    pub(super) id: Id,
+    pub(super) priority: Priority,
+}
+
+impl Write for PrioritiseTask {
+    type Output = Task;
+
+    fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<Task>> {
+        calls.iter().map(|call| call.run_one(step)).collect()
+    }
+}
+
+impl PrioritiseTask {
+    fn run_one(&self, step: &mut Step<'_>) -> Result<Task> {
+        let (queue, mut task) = find(&self.tenant, self.id, step)?;
+        if !matches!(task.state, TaskState::Waiting | TaskState::Running) {
+            return Err(Error::cannot_prioritise(self.id, task.state));
+        }
+        let tenant = step.tenant(&self.tenant)?;
+        let (_, other) = step.queue(tenant, self.priority, &task.new.kind)?;
+        let move_task = query("UPDATE queue SET queue = ?2 WHERE place = ?1");
+        step.execute(move_task.bind(self.id.place()).bind(other))?;
+        let mut changes = Changes::default();
+        changes.add(queue, task.state, -1);
+        changes.add(other, task.state, 1);
+        changes.save(step)?;
+        task.new.priority = self.priority;
         Ok(task)
     }
 }

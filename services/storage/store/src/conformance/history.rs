@@ -8,7 +8,7 @@ mod visible;
 mod world;
 
 use proptest::prelude::*;
-use tidemill_kernel::Timestamp;
+use tidemill_kernel::{Priority, Timestamp};
 
 use super::fixture::{Shared, at, name, query, tenant};
 use world::World;
@@ -33,6 +33,7 @@ pub enum Step {
     Settle { owner: u8, done: Vec<Done>, failed: Vec<Failed> },
     Cancel { task: u8, foreign: bool },
     Revive { task: u8, foreign: bool },
+    Prioritise { task: u8, priority: u8, foreign: bool },
     Sweep,
 }
 
@@ -69,6 +70,8 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(owner, done, failed)| Step::Settle { owner, done, failed }),
         4 => (task(), prop::bool::weighted(0.1)).prop_map(|(task, foreign)| Step::Cancel { task, foreign }),
         7 => (task(), prop::bool::weighted(0.1)).prop_map(|(task, foreign)| Step::Revive { task, foreign }),
+        4 => (task(), 0_u8..3, prop::bool::weighted(0.1))
+            .prop_map(|(task, priority, foreign)| Step::Prioritise { task, priority, foreign }),
         1 => Just(Step::Sweep),
     ];
     prop::collection::vec(step, 1..60)
@@ -157,6 +160,11 @@ async fn take(world: &mut World, step: &Step, now: Timestamp) -> String {
         Step::Revive { task, foreign } => {
             let (tenant, id) = world.finished(*task, *foreign).await;
             format!("{:?}", world.store.revive_task(&tenant, id, now).await)
+        }
+        Step::Prioritise { task, priority, foreign } => {
+            let (tenant, id) = world.task_of(*task, *foreign);
+            let priority = Priority::ALL[usize::from(*priority)];
+            format!("{:?}", world.store.prioritise_task(&tenant, id, priority).await)
         }
         Step::Sweep => world.sweep(now).await,
         other => content::take(&world.store, other, now).await,

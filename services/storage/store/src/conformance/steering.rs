@@ -1,8 +1,10 @@
-//! Tasks cancelled and put back by hand.
+//! Tasks cancelled, put back and moved to another priority by hand.
+
+use tidemill_kernel::Priority;
 
 use super::fixture::{
-    Shared, append, append_one, at, attempt, completion, create, failure, id, moved, read, record, running,
-    settle, succeed, task, unfinished, unknown,
+    Shared, append, append_one, at, attempt, completion, create, failure, id, ids, moved, read, record,
+    running, settle, succeed, task, unfinished, unknown,
 };
 use crate::Error;
 use crate::task::{Failure, NewTask, Task, TaskState};
@@ -93,7 +95,70 @@ pub async fn a_task_can_be_revived_again_and_again(store: Shared) {
         store.revive_task(&acme, id, at(second + 1)).await.unwrap();
         let count = store.count_tasks(&acme).await.unwrap();
         assert_eq!((count.len(), count[0].state, count[0].count), (1, TaskState::Waiting, 1));
-        assert_eq!(super::fixture::ids(&unfinished(&store, &acme).await), [id]);
+        assert_eq!(ids(&unfinished(&store, &acme).await), [id]);
+    }
+}
+
+/// It waits where its age says in the other queue, and nowhere else; what runs goes on running; counts follow.
+pub async fn an_unfinished_task_moves_to_another_priority_and_keeps_its_place(store: Shared) {
+    let acme = create(&store, "acme").await;
+    let other = |number| NewTask { priority: Priority::Background, ..task(number) };
+    let stored = append(&store, &acme, vec![other(1), task(2), other(3), task(4)]).await;
+    record(&store, stored[3], 4).await;
+    let before = read(&store, &acme, stored[1]).await;
+    let moved = store.prioritise_task(&acme, stored[1], Priority::Background).await.unwrap();
+    let mut expected = before;
+    expected.new.priority = Priority::Background;
+    assert_eq!(moved, expected);
+    assert_eq!(read(&store, &acme, stored[1]).await, expected);
+    assert_eq!(
+        store.prioritise_task(&acme, stored[1], Priority::Background).await.unwrap(),
+        expected,
+        "again"
+    );
+    let running_one = store.prioritise_task(&acme, stored[3], Priority::Background).await.unwrap();
+    assert_eq!((running_one.state, running_one.attempt), (TaskState::Running, 1));
+    let queue = async |priority| {
+        let kind = task(1).kind;
+        ids(&store.load_waiting(&acme, priority, &kind, 0, 10).await.unwrap())
+    };
+    assert_eq!(queue(task(2).priority).await, []);
+    assert_eq!(queue(Priority::Background).await, stored, "in the order of their places");
+    assert_eq!(ids(&unfinished(&store, &acme).await), stored);
+    assert_eq!(running(&store, &acme).await.len(), 1);
+    let counts = async || {
+        let counts = store.count_tasks(&acme).await.unwrap().into_iter();
+        counts.map(|count| (count.priority, count.state, count.count)).collect::<Vec<_>>()
+    };
+    let background = Priority::Background;
+    assert_eq!(counts().await, [(background, TaskState::Waiting, 3), (background, TaskState::Running, 1)]);
+    let depths = store.queues(tidemill_kernel::Shard::of_tenant(&acme)).await.unwrap().depths;
+    assert_eq!(
+        depths.iter().map(|depth| (depth.priority, depth.waiting)).collect::<Vec<_>>(),
+        [(background, 3)]
+    );
+    succeed(&store, stored[1], at(7)).await;
+    let cancelled = store.cancel_task(&acme, stored[3], at(7)).await.unwrap();
+    assert_eq!(cancelled.new.priority, background);
+    store.revive_task(&acme, stored[3], at(8)).await.unwrap();
+    assert_eq!(counts().await, [(background, TaskState::Waiting, 3), (background, TaskState::Succeeded, 1)]);
+}
+
+/// Whatever its end was; and it stays as it is.
+pub async fn a_finished_task_has_no_priority_to_change(store: Shared) {
+    let acme = create(&store, "acme").await;
+    let stored = append(&store, &acme, (1..=3).map(task).collect()).await;
+    settle(&store, vec![completion(attempt(stored[0], 1))], vec![failure(attempt(stored[1], 1))], at(6))
+        .await;
+    store.cancel_task(&acme, stored[2], at(6)).await.unwrap();
+    for (number, state) in [(0, "succeeded"), (1, "dead"), (2, "cancelled")] {
+        let before = read(&store, &acme, stored[number]).await;
+        for priority in Priority::ALL {
+            let refused = store.prioritise_task(&acme, stored[number], priority).await;
+            let Err(Error::WrongState { state: named, .. }) = refused else { panic!("{refused:?}") };
+            assert_eq!(named, state);
+        }
+        assert_eq!(read(&store, &acme, stored[number]).await, before);
     }
 }
 
@@ -105,7 +170,8 @@ pub async fn an_unknown_task_cannot_be_steered(store: Shared) {
     for unknown in [id(404), unknown(&acme), moved(stored[0]), moved(stored[1])] {
         let cancelled = store.cancel_task(&acme, unknown, at(7)).await;
         let revived = store.revive_task(&acme, unknown, at(7)).await;
-        for refused in [cancelled, revived] {
+        let moved = store.prioritise_task(&acme, unknown, Priority::Normal).await;
+        for refused in [cancelled, revived, moved] {
             let Err(Error::NotFound { what: "task", name }) = refused else { panic!("{refused:?}") };
             assert_eq!(name, unknown.to_string());
         }

@@ -93,6 +93,16 @@ impl TaskStore for MemoryStore {
         Ok(row.shown())
     }
 
+    async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task> {
+        let mut state = self.state();
+        let row = state.tenant_task(tenant, id)?;
+        if row.is_finished() {
+            return Err(Error::cannot_prioritise(id, row.task.state));
+        }
+        row.task.new.priority = priority;
+        Ok(row.shown())
+    }
+
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
         Ok(self.state().tenant_task(tenant, id).ok().map(|row| row.shown()))
     }

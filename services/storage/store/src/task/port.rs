@@ -69,6 +69,10 @@ pub trait TaskStore: Send + Sync + 'static {
     /// state.
     async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task>;
 
+    /// Moves a task that is not finished to another priority, at its old place; a recorded lease stays. [`crate::Error::NotFound`],
+    /// or [`crate::Error::WrongState`] when it is finished; the priority that it has already changes nothing.
+    async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task>;
+
     /// One task.
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>>;
 
