@@ -6,7 +6,8 @@
 //! test is the engine with its policy, and what the store's port promises. It is a test module of this crate, because the engine
 //! is nobody else's business: outside, only the judge of its histories is known (`checker`).
 //!
-//! A failing run prints its seed; `TIDEMILL_SEED=n` runs that one alone, and tells what happened in it.
+//! A failing run prints its seed; `TIDEMILL_SEED=n` runs that one alone, and tells what happened in it; `TIDEMILL_SEED=n..m`
+//! runs those from `n` to before `m`, and names all that failed.
 
 mod calls;
 mod client;
@@ -37,27 +38,27 @@ fn run(seed: u64, weather: Weather) -> Vec<String> {
 
 /// Runs all seeds of a weather, on as many threads as there are processors.
 fn runs(weather: Weather) {
-    if let Some(seed) = std::env::var("TIDEMILL_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    let asked = std::env::var("TIDEMILL_SEED").unwrap_or_default();
+    if let Ok(seed) = asked.parse() {
         assert_eq!(run(seed, weather), Vec::<String>::new(), "seed {seed}, {weather:?}");
         return;
     }
     let slow = std::env::var("TIDEMILL_SLOW").is_ok_and(|slow| slow == "1");
-    let seeds = if slow { SEEDS_IF_SLOW } else { SEEDS };
+    let usual = (0..if slow { SEEDS_IF_SLOW } else { SEEDS }, 8);
+    let range = asked.split_once("..").map(|(from, to)| from.parse().unwrap()..to.parse().unwrap());
+    let (seeds, shown) = range.map_or(usual, |range| (range, usize::MAX));
+    let count = seeds.end - seeds.start;
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let failed: Vec<String> = std::thread::scope(|scope| {
         let mut each = Vec::new();
         for thread in 0..threads {
-            let own = (0..seeds).filter(move |seed| seed % threads == thread);
+            let own = seeds.clone().filter(move |seed| seed % threads == thread);
             each.push(scope.spawn(move || own.filter_map(|seed| fault(seed, weather)).collect::<Vec<_>>()));
         }
         each.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    let count = failed.len();
-    assert!(
-        failed.is_empty(),
-        "{count} of {seeds} seeds failed; the first:\n{}",
-        failed[..count.min(8)].join("\n")
-    );
+    let (bad, first) = (failed.len(), failed[..failed.len().min(shown)].join("\n"));
+    assert!(failed.is_empty(), "{bad} of {count} seeds failed; the first:\n{first}");
 }
 
 /// What went wrong with a seed, and how to see it again.

@@ -68,7 +68,8 @@ impl World {
         match fault {
             Fault::Drain(node, while_) => {
                 self.nodes[node].rest = while_;
-                self.tell_engine(node, Event::Drain);
+                let run = self.nodes[node].run;
+                self.after(0, Happening::Hear { node, run, event: Event::Drain });
             }
             Fault::Kill(node, while_) => {
                 self.note_node(node, 0);

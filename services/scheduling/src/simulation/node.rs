@@ -135,11 +135,18 @@ impl World {
     /// Tells the engine something, and does what it wants done.
     pub(super) fn tell_engine(&mut self, number: usize, event: Event) {
         let now = self.clock_of(number);
+        let heard = (self.talks && !matches!(event, Event::Tick)).then(|| format!("{event:?}"));
         let Some(engine) = &mut self.nodes[number].engine else { return };
         let mut effects = Vec::new();
         engine.hear(event, now, &mut effects);
         engine.pump(now, &mut effects);
         let is_drained = engine.is_drained();
+        if let Some(heard) = heard {
+            self.say(|| format!("  s{number} hears {heard:.400}"));
+        }
+        for effect in &effects {
+            self.say(|| format!("  s{number} wants {:.400}", format!("{effect:?}")));
+        }
         for effect in effects {
             self.perform(number, effect, now);
         }
@@ -207,7 +214,7 @@ impl World {
 
     /// A worker's message comes to its scheduler; none: it has closed its stream.
     pub(super) fn hear_hand(&mut self, pipe: u64, message: Option<Heard>) {
-        let Some((node, session)) = self.pipe(pipe).map(|pipe| (pipe.node, pipe.session)) else { return };
+        let Some((node, session)) = self.to_node(pipe).map(|pipe| (pipe.node, pipe.session)) else { return };
         let event = match message {
             Some(Heard::Hello(hello)) => Event::Joined { session, hello: Box::new(hello) },
             Some(Heard::Credits(credits)) => Event::Credits { session, count: credits.count },

@@ -151,7 +151,8 @@ pub(super) struct World {
     pub(super) history: History,
     /// Until when so many of a hundred calls of the store fail.
     pub(super) noise: (Micros, u32),
-    talks: bool,
+    /// Whether it tells what happens.
+    pub(super) talks: bool,
 }
 
 impl World {
@@ -169,7 +170,7 @@ impl World {
             clients: Clients::new(plan.submissions.len()),
             history: History::default(),
             noise: (0, 0),
-            talks: std::env::var("TIDEMILL_SEED").is_ok(),
+            talks: std::env::var("TIDEMILL_SEED").is_ok_and(|seed| seed.parse::<u64>().is_ok()),
             store,
             plan,
         };
@@ -350,6 +351,13 @@ impl World {
         let pipe = self.pipes.get(&id).filter(|pipe| pipe.is_open)?;
         let same = self.nodes[pipe.node].run == pipe.node_run && self.hands[pipe.hand].run == pipe.hand_run;
         same.then_some(pipe)
+    }
+
+    /// The stream, as far as what was said by it arrives at the scheduler that it was opened to: a worker that closed it, and
+    /// ended before the scheduler heard of that, has closed it all the same.
+    pub(super) fn to_node(&self, id: u64) -> Option<&Pipe> {
+        let pipe = self.pipes.get(&id).filter(|pipe| pipe.is_open)?;
+        (self.nodes[pipe.node].run == pipe.node_run).then_some(pipe)
     }
 
     /// Whether faults may still be about.
