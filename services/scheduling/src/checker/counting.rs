@@ -62,7 +62,7 @@ pub(super) fn twice(stories: &Stories) -> Vec<Violation> {
             violations
                 .push(violation(Broken::Invented, format!("task {task}: nobody sent the result {token}")));
         }
-        if story.found == Some(Found::Cancelled) && !story.steered {
+        if story.found == Some(Found::Cancelled) && story.steered.is_none() {
             violations.push(violation(Broken::Invented, format!("task {task}: nobody cancelled it")));
         }
     }
@@ -86,7 +86,7 @@ pub(super) fn keys(stories: &Stories) -> Vec<Violation> {
 /// What has counted is not run again, and nothing more often than it may be.
 pub(super) fn again(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for (task, story) in stories.tasks.iter().filter(|(_, story)| !story.steered) {
+    for (task, story) in stories.tasks.iter().filter(|(_, story)| story.steered.is_none()) {
         let counted = story.attempts.iter().filter(|attempt| attempt.completed().is_some());
         let counted = counted.filter_map(|attempt| attempt.accepted).min();
         for attempt in &story.attempts {

@@ -118,6 +118,8 @@ pub enum Event {
     Steered {
         /// The task.
         task: Id,
+        /// When it was asked for.
+        at: Moment,
     },
     /// Something was wrong for a while.
     Disturbed {
@@ -189,7 +191,8 @@ pub(super) struct Story {
     pub(super) submitted: Option<Submission>,
     /// In the order of their starts.
     pub(super) attempts: Vec<Attempt>,
-    pub(super) steered: bool,
+    /// When it was first cancelled or put back by hand.
+    pub(super) steered: Option<Moment>,
     pub(super) found: Option<Found>,
     pub(super) parent: Option<Id>,
 }
@@ -263,7 +266,10 @@ impl Stories {
                 }
             }
             Event::Answered { .. } => {}
-            Event::Steered { task } => self.tasks.entry(task).or_default().steered = true,
+            Event::Steered { task, at } => {
+                let steered = &mut self.tasks.entry(task).or_default().steered;
+                *steered = Some(steered.map_or(at, |before| before.min(at)));
+            }
             Event::Disturbed { who, from, until } => {
                 self.disturbances.push(Disturbance { who, from, until });
             }

@@ -2,7 +2,7 @@
 //!
 //! A lease lives in its scheduler's memory until it is recorded, so a scheduler that fails may take those of its last
 //! moments with it: their workers go on in vain, beside the next attempt. That excuses two holders, and nothing else does but a fault
-//! of the holder himself.
+//! of the holder himself: one that stood still goes on with what is another's by now, or begins what it was given before.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,21 @@ fn is_forlorn(stories: &Stories, rules: &Rules, attempt: &Attempt, moment: Momen
         || stories.disturbed(holder, attempt.started, moment)
 }
 
+/// Whether an attempt began when its worker had just stood still: then it may have been given long before.
+fn is_belated(stories: &Stories, rules: &Rules, attempt: &Attempt) -> bool {
+    let holder = |who: &Who| matches!(who, Who::Worker(name) if *name == attempt.worker);
+    stories.disturbed(holder, attempt.started.saturating_sub(rules.order_within), attempt.started)
+}
+
 /// No task is held twice.
 pub(super) fn held_twice(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for (task, story) in stories.tasks.iter().filter(|(_, story)| !story.steered) {
+    for (task, story) in stories.tasks.iter().filter(|(_, story)| story.steered.is_none()) {
         for (index, later) in story.attempts.iter().enumerate() {
             for earlier in &story.attempts[..index] {
                 if earlier.stopped > later.started + rules.order_within
                     && !is_forlorn(stories, rules, earlier, later.started)
+                    && !is_belated(stories, rules, later)
                 {
                     let (one, other, at) = (&earlier.worker, &later.worker, later.started);
                     let seen = format!("task {task} is held by {one} and {other} at {at:?}");
@@ -39,33 +46,38 @@ pub(super) fn held_twice(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     violations
 }
 
-/// No tenant runs more than its cap, and no worker more than its slots.
+/// No tenant runs more than its cap, and no worker more than its slots. A task that is cancelled makes room for its tenant's
+/// next one at once; its worker hears of that a moment later, and counts it until it has stopped.
 pub(super) fn over_cap(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     let mut violations = Vec::new();
     let cap = rules.tenant_concurrency.unwrap_or(u32::MAX);
+    let steered = |task: Id| stories.tasks.get(&task).and_then(|story| story.steered);
     let tenants = over(stories, cap, |attempt| {
-        let moment = attempt.stopped;
-        (!is_forlorn(stories, rules, attempt, moment)).then_some(attempt.tenant.as_str())
+        let counts = !is_forlorn(stories, rules, attempt, attempt.stopped);
+        let until = steered(attempt.task).map_or(attempt.stopped, |at| at.min(attempt.stopped));
+        counts.then_some((attempt.tenant.as_str(), until))
     });
-    let workers = over(stories, rules.slots, |attempt| Some(attempt.worker.as_str()));
+    let workers = over(stories, rules.slots, |attempt| Some((attempt.worker.as_str(), attempt.stopped)));
     for (name, count, at) in tenants.into_iter().chain(workers) {
         violations.push(violation(Broken::OverCap, format!("{name} runs {count} at {at:?}")));
     }
     violations
 }
 
-/// The first moment at which each group runs more than `cap`.
+/// The first moment at which each group runs more than `cap`; `group` says to which an attempt belongs, and until when.
 fn over<'a>(
     stories: &'a Stories,
     cap: u32,
-    group: impl Fn(&'a Attempt) -> Option<&'a str>,
+    group: impl Fn(&'a Attempt) -> Option<(&'a str, Moment)>,
 ) -> Vec<(&'a str, u32, Moment)> {
     let mut steps: Vec<(Moment, bool, &str, Id)> = Vec::new();
     for attempt in stories.attempts() {
         // One that was stopped at once has held nothing.
-        let Some(name) = group(attempt).filter(|_| attempt.stopped > attempt.started) else { continue };
+        let Some((name, until)) = group(attempt).filter(|(_, until)| *until > attempt.started) else {
+            continue;
+        };
         steps.push((attempt.started, true, name, attempt.token));
-        steps.push((attempt.stopped, false, name, attempt.token));
+        steps.push((until, false, name, attempt.token));
     }
     // What ends at a moment makes room for what begins then.
     steps.sort_unstable();

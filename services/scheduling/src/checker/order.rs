@@ -19,7 +19,7 @@ struct Once {
 /// No task is overtaken.
 pub(super) fn out_of_order(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     let mut queues: BTreeMap<&Queue, Vec<Once>> = BTreeMap::new();
-    for (task, story) in stories.tasks.iter().filter(|(_, story)| !story.steered) {
+    for (task, story) in stories.tasks.iter().filter(|(_, story)| story.steered.is_none()) {
         let (Some(submitted), [only]) = (&story.submitted, &story.attempts[..]) else { continue };
         let (asked, told, started) = (submitted.asked, submitted.at, only.started);
         let calm = only.number == 1 && !submitted.delayed && !stories.disturbed(|_| true, asked, started);

@@ -180,6 +180,7 @@ fn two_holders_are_excused_by_a_fault_of_the_giver_at_the_start_or_of_the_holder
     assert_eq!(with(disturbed(Who::Worker("w1".into()), 12, 15)), []);
     assert_eq!(with(disturbed(scheduler("s2"), 12, 15)), [Broken::HeldTwice], "not the giver");
     assert_eq!(with(disturbed(Who::Worker("w3".into()), 12, 15)), [Broken::HeldTwice], "not the holder");
+    assert_eq!(with(disturbed(Who::Worker("w3".into()), 5, 20)), [], "it heard of its lease when it went on");
     assert_eq!(with(disturbed(scheduler("s1"), 300, 400)), [Broken::HeldTwice], "it was recorded by then");
 }
 
@@ -194,7 +195,16 @@ fn caps_and_slots_hold_at_every_moment() {
             *worker = "w1".into();
         }
     }
-    assert_eq!(broken(one_worker, &rules(1, None)), [Broken::OverCap]);
+    assert_eq!(broken(one_worker.clone(), &rules(1, None)), [Broken::OverCap]);
+    // Cancelled, the first makes room for its tenant's second before its worker has stopped.
+    let cancelled = |at| {
+        let mut events = one_worker.clone();
+        events.push(Event::Steered { task: id(1), at: ms(at) });
+        events
+    };
+    assert_eq!(broken(cancelled(29), &rules(2, Some(1))), []);
+    assert_eq!(broken(cancelled(31), &rules(2, Some(1))), [Broken::OverCap], "it was started before that");
+    assert_eq!(broken(cancelled(29), &rules(1, None)), [Broken::OverCap], "the worker's slots are its own");
 }
 
 #[test]

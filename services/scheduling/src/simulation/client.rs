@@ -119,7 +119,7 @@ impl World {
     pub(super) fn steer(&mut self, index: usize, revive: bool) {
         self.clients.steering -= 1;
         let Some(id) = self.clients.ids[index].as_ref().map(|ids| ids[0]) else { return };
-        self.history.events.push(Seen::Steered { task: id });
+        self.history.events.push(Seen::Steered { task: id, at: self.moment() });
         let (tenant, task) = (self.plan.submissions[index].tenant.clone(), id.to_string());
         self.say(|| format!("client {index} steers {task}, revive: {revive}"));
         self.ask(if revive { Call::Revive { tenant, task } } else { Call::Cancel { tenant, task } });
