@@ -18,7 +18,7 @@ use tidemill_proto::storage::v1::task_store_service_server::TaskStoreService;
 use tidemill_proto::types::v1::{NewTask, Task};
 use tidemill_storage::task_store::Tasks;
 use tidemill_store::memory::MemoryStore;
-use tidemill_store::task::TaskState;
+use tidemill_store::task::{TaskCount, TaskState};
 use tidemill_store::tenant::Tenant;
 use tidemill_store::{TaskStore, TenantStore};
 use tonic::{Request, Response, Status};
@@ -255,7 +255,12 @@ impl Store {
 
     /// Whether every task has come to an end.
     pub(super) fn is_done(&self) -> bool {
-        self.tasks().iter().all(|task| task.finished_at.is_some())
+        let none_left = |count: &TaskCount| {
+            count.count == 0 || !matches!(count.state, TaskState::Waiting | TaskState::Running)
+        };
+        let is_done =
+            |name: &TenantName| at_once(self.memory.count_tasks(name)).unwrap().iter().all(none_left);
+        self.tenants.iter().all(|(name, _)| is_done(name))
     }
 
     /// How everything ended.

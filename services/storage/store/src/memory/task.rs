@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 
-use super::MemoryStore;
+use super::{MemoryStore, Row};
 use crate::page::{cut, load};
 use crate::task::{
     AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, QueueDepth, Queues, RecordedLease,
@@ -117,10 +117,10 @@ impl TaskStore for MemoryStore {
         let scope = ["tasks", tenant.as_str(), state.map_or("", TaskState::name), kind.unwrap_or("")];
         let before = token::decode(&scope, &page.token)?.unwrap_or(i64::MAX);
         let store = self.state();
-        let rows = store.tasks.range(..before).rev().map(|(_, row)| row.shown());
-        let rows = rows.filter(|task| task.tenant == *tenant);
-        let rows = rows.filter(|task| state.is_none_or(|state| task.state == state));
-        let rows = rows.filter(|task| kind.is_none_or(|kind| task.new.kind == kind));
+        let rows = store.tasks.range(..before).rev().map(|(_, row)| row);
+        let rows = rows.filter(|row| row.task.tenant == *tenant);
+        let rows = rows.filter(|row| kind.is_none_or(|kind| row.task.new.kind == kind));
+        let rows = rows.map(Row::shown).filter(|task| state.is_none_or(|state| task.state == state));
         let rows = rows.take(page.size as usize + 1).collect();
         Ok(cut(rows, page.size, Task::bytes, |task| token::encode(&scope, &task.id.place())))
     }
@@ -147,10 +147,11 @@ impl TaskStore for MemoryStore {
         limit: u32,
     ) -> Result<Vec<Task>> {
         let state = self.state();
-        let tasks = state.unfinished(Shard::of_tenant(tenant), after).map(|row| row.shown());
-        let of_queue =
-            |task: &Task| task.tenant == *tenant && task.new.priority == priority && task.new.kind == kind;
-        Ok(load(tasks.filter(of_queue), limit, Task::bytes))
+        let rows = state.unfinished(Shard::of_tenant(tenant), after);
+        let of_queue = |Row { task, .. }: &&Row| {
+            task.tenant == *tenant && task.new.priority == priority && task.new.kind == kind
+        };
+        Ok(load(rows.filter(of_queue).map(Row::shown), limit, Task::bytes))
     }
 
     async fn load_new(&self, shard: Shard, after: i64, limit: u32) -> Result<Vec<Task>> {
@@ -173,8 +174,9 @@ impl TaskStore for MemoryStore {
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
         let state = self.state();
         let mut counts = BTreeMap::new();
-        for task in state.tasks.values().map(|row| row.shown()).filter(|task| task.tenant == *tenant) {
-            *counts.entry((task.new.priority, task.state)).or_insert(0) += 1;
+        let rows = state.tasks.values().filter(|row| row.task.tenant == *tenant);
+        for row in rows {
+            *counts.entry((row.task.new.priority, row.state())).or_insert(0) += 1;
         }
         for ((of, priority, state), count) in &state.removed {
             if of == tenant {

@@ -102,11 +102,16 @@ impl Row {
     /// The task as it stands.
     pub(in crate::memory) fn shown(&self) -> Task {
         let mut task = self.task.clone();
+        task.state = self.state();
         if let Some(lease) = &self.lease {
-            task.state = TaskState::Running;
             note(&mut task, lease.attempt.clone());
         }
         task
+    }
+
+    /// Where its task stands.
+    pub(in crate::memory) fn state(&self) -> TaskState {
+        if self.lease.is_some() { TaskState::Running } else { self.task.state }
     }
 
     pub(in crate::memory) fn cancel(&mut self, now: Timestamp) {
