@@ -175,6 +175,7 @@ impl Engine {
     /// Forgets a task that is no longer to be run: it was cancelled, or is finished otherwise.
     pub(super) fn on_cancelled(&mut self, task: Id, effects: &mut Vec<Effect>) {
         self.forget_delayed(task);
+        self.forget_task(task);
         self.policy.remove(task);
         self.bodies.take(task);
         if let Some(held) = self.drop_held(task) {

@@ -4,7 +4,7 @@
 //! log. Places are given in the order of commits, so a log that was read up to a place misses nothing before it: the
 //! places that came straight and join on move the mark, and those that do not wait until the gap is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
 use tidemill_policy::{Candidate, Enqueued, Refill};
@@ -23,6 +23,8 @@ pub(super) struct Log {
     /// Tasks that came straight from their commit although something before them is not known yet. They wait for it: who had
     /// his answer before another asked is served before him, whichever schedulers they spoke to.
     beyond: BTreeMap<i64, Task>,
+    /// Places beyond that whose tasks came by a page of their queue, and are over: what names them still is late.
+    over: BTreeSet<i64>,
     /// Whether it is being read, and whether to read again after that.
     reading: Option<bool>,
 }
@@ -32,10 +34,23 @@ impl Log {
         Self { through: place, ..Self::default() }
     }
 
+    /// Whether nothing was heard of this place yet.
+    fn is_new(&self, place: i64) -> bool {
+        place > self.through && !self.over.contains(&place)
+    }
+
     /// Takes a task that came straight from its commit, if it is not known.
     fn take(&mut self, place: i64, task: Task) {
-        if place > self.through {
+        if self.is_new(place) {
             self.beyond.insert(place, task);
+        }
+    }
+
+    /// A task is over, however it came.
+    fn note_over(&mut self, place: i64) {
+        self.beyond.remove(&place);
+        if place > self.through {
+            self.over.insert(place);
         }
     }
 
@@ -50,6 +65,7 @@ impl Log {
     fn advance(&mut self, place: i64) {
         self.through = self.through.max(place);
         self.beyond = self.beyond.split_off(&(self.through + 1));
+        self.over = self.over.split_off(&(self.through + 1));
     }
 
     /// Nothing is missing before what came straight: the places between were never used.
@@ -144,12 +160,12 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let Some(log) = self.shards.log(epoch) else { return };
-        let known = log.through;
+        let is_new = |task: &Task| task.id.parse::<Id>().is_ok_and(|id| log.is_new(id.place()));
+        let tasks: Vec<Task> = tasks.into_iter().filter(is_new).collect();
         log.advance(through);
         // What came straight was committed before the reading began, so everything before it was there to be read.
         let rest = if !more && log.reading == Some(false) { log.close() } else { BTreeMap::new() };
-        let is_new = |task: &Task| task.id.parse::<Id>().is_ok_and(|id| id.place() > known);
-        for task in tasks.into_iter().filter(is_new).chain(rest.into_values()) {
+        for task in tasks.into_iter().chain(rest.into_values()) {
             self.admit(task, now, effects);
         }
         while let Some(task) = self.shards.log(epoch).and_then(Log::next) {
@@ -205,10 +221,13 @@ impl Engine {
             }
             if run_at > now {
                 self.delay(candidate, run_at);
-            } else {
-                bodies.push((candidate.id, task));
-                page.push(candidate);
+                continue;
             }
+            // Of one that waits already, the page may show how it was before an attempt that has failed since.
+            if !self.policy.waits(candidate.id) {
+                bodies.push((candidate.id, task));
+            }
+            page.push(candidate);
         }
         self.policy.refilled(refill, page, through, more);
         for (id, task) in bodies {
@@ -223,7 +242,7 @@ impl Engine {
         let Some((candidate, run_at)) = self.candidate(&task) else { return };
         let id = candidate.id;
         self.know_tenant(&candidate.tenant, effects);
-        if self.held.contains_key(&id) {
+        if self.held.contains_key(&id) || self.due.contains_key(&id) {
             return;
         }
         if run_at > now {
@@ -260,6 +279,16 @@ impl Engine {
     pub(super) fn forget_delayed(&mut self, id: Id) {
         if let Some((run_at, place)) = self.due.remove(&id) {
             self.delayed.remove(&(run_at, place, id));
+        }
+    }
+
+    /// Forgets what is remembered of a task beside the queues: it is over.
+    pub(super) fn forget_task(&mut self, id: Id) {
+        self.losses.remove(&id);
+        let shard = Shard::of_place(id.place());
+        let Some(epoch) = self.shards.epoch(shard) else { return };
+        if let Some(log) = self.shards.log((shard, epoch)) {
+            log.note_over(id.place());
         }
     }
 

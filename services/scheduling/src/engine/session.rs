@@ -249,6 +249,7 @@ impl Engine {
                 found => {
                     if found.is_none() {
                         self.policy.finished(id);
+                        self.forget_task(id);
                     }
                     self.on_credits(session, 1);
                 }
@@ -266,7 +267,10 @@ impl Engine {
     ) {
         self.fetching = self.fetching.saturating_sub(picked.len());
         for candidate in picked {
-            self.policy.returned(candidate.id);
+            // Lost and picked again meanwhile, it may have been handed out.
+            if !self.held.contains_key(&candidate.id) {
+                self.policy.returned(candidate.id);
+            }
         }
         self.read_later(effects);
         self.on_credits(session, u32::try_from(picked.len()).unwrap_or(0));

@@ -260,7 +260,7 @@ impl Engine {
                 Ending::Failed { retry_at: Some(run_at), .. } if accepted => {
                     self.wait_again(held.candidate, run_at, now);
                 }
-                _ => _ = self.losses.remove(&ended.task),
+                _ => self.forget_task(ended.task),
             }
         }
         say_outcomes(settlement.session, outcomes, effects);
