@@ -34,7 +34,8 @@ pub struct Config {
     pub max_queued: Option<usize>,
     /// How many tasks of one tenant may wait; none for no bound.
     pub tenant_max_queued: Option<usize>,
-    /// How many tasks of one tenant may run at once, 1 or more; none for no bound.
+    /// How many tasks of one tenant may run at once, 1 or more; none for no bound. One that is cancelled counts no longer,
+    /// although its worker hears of that a moment later.
     pub tenant_concurrency: Option<u32>,
     /// How many workers there should be: `[scheduling.scaling]`.
     pub scaling: ScalingConfig,

@@ -180,6 +180,13 @@ impl Engine {
         self.bodies.take(task);
         if let Some(held) = self.drop_held(task) {
             self.policy.finished(task);
+            if held.ending {
+                self.unsettle_task(task);
+            }
+            // It may have been put back before this was heard: with a lease it would be taken for one that runs, for ever.
+            if held.recorded {
+                self.records.give_back(task);
+            }
             self.stop(&held, effects);
         }
     }

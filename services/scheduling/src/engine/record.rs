@@ -123,9 +123,13 @@ impl Engine {
     ) {
         let until = now + self.config.lease();
         for task in gone {
-            self.on_cancelled(*task, effects);
+            // One whose end is being told may be gone by that: the answer says so.
+            if self.held.get(task).is_none_or(|held| !held.ending) {
+                self.on_cancelled(*task, effects);
+            }
         }
         let mut ready: BTreeMap<SessionId, Vec<Lease>> = BTreeMap::new();
+        self.forget_vain(leases, gone);
         for (task, token) in leases {
             let Some(held) = self.held.get_mut(task).filter(|held| held.token == *token) else { continue };
             held.written = true;
@@ -144,10 +148,23 @@ impl Engine {
         }
     }
 
+    /// Leases that were let go while they were being recorded: the record may have come after whatever ended them.
+    fn forget_vain(&mut self, leases: &[(Id, Id)], gone: &[Id]) {
+        for (task, _) in leases {
+            let is_here = self.shards.epoch(Shard::of_place(task.place())).is_some();
+            if is_here && !self.held.contains_key(task) && !gone.contains(task) {
+                self.records.give_back(*task);
+            }
+        }
+    }
+
     /// They are told again; what waited for its record waits in its queue instead.
     pub(super) fn on_record_failed(&mut self, leases: &[(Id, Id)], given_back: Vec<Id>) {
-        let held = &self.held;
-        self.records.given_back.extend(given_back.into_iter().filter(|task| !held.contains_key(task)));
+        self.forget_vain(leases, &[]);
+        let (held, shards) = (&self.held, &self.shards);
+        let is_free =
+            |task: &Id| !held.contains_key(task) && shards.epoch(Shard::of_place(task.place())).is_some();
+        self.records.given_back.extend(given_back.into_iter().filter(is_free));
         for (task, token) in leases {
             let Some(held) = self.held.get(task).filter(|held| held.token == *token) else { continue };
             if held.waiting.is_some() {

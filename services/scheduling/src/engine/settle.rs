@@ -1,5 +1,6 @@
 //! Ends of attempts: results as workers send them, leases that ran out; what follows each.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tidemill_kernel::backoff::Backoff;
@@ -181,8 +182,24 @@ impl Engine {
         self.settle_next(session, effects);
     }
 
-    /// Tells the store of all of them at once. Those of shards that are not run here any more are passed over: they are
-    /// the next owner's.
+    /// Takes back what was to be told of a cancelled task: its attempt counts no more, also if it is put back.
+    pub(super) fn unsettle_task(&mut self, task: Id) {
+        self.sessions.values_mut().for_each(|session| session.ended.retain(|ended| ended.task != task));
+    }
+
+    /// Takes back what was to be told of a shard that another scheduler runs: its workers tell that one.
+    pub(super) fn unsettle_shard(&mut self, shard: Shard, effects: &mut Vec<Effect>) {
+        let here = |ended: &Ended| Shard::of_place(ended.task.place()) != shard;
+        for (id, session) in &mut self.sessions {
+            let (stay, gone): (VecDeque<_>, VecDeque<_>) = session.ended.drain(..).partition(here);
+            session.ended = stay;
+            let moved =
+                |ended: Ended| Outcome { task_id: ended.attempt.task_id, accepted: false, moved: true };
+            say_outcomes(Some(*id), gone.into_iter().map(moved).collect(), effects);
+        }
+    }
+
+    /// Tells the store of all of them at once, under the epochs of their shards, which are all run here.
     pub(super) fn settle(
         &mut self,
         session: Option<SessionId>,
@@ -243,9 +260,19 @@ impl Engine {
         let mut outcomes = Vec::with_capacity(settlement.endings.len());
         for (index, ended) in settlement.endings.into_iter().enumerate() {
             let accepted = accepted.get(index).copied().unwrap_or(false);
-            outcomes.push(Outcome { task_id: ended.attempt.task_id, accepted, moved: false });
+            let is_over = accepted && !matches!(ended.ending, Ending::Failed { retry_at: Some(_), .. });
             self.touch(ended.task);
-            let Some(held) = self.let_go(ended.task, ended.token) else { continue };
+            let held = self.let_go(ended.task, ended.token);
+            if held.is_some() || !self.is_at(&settlement.fence, ended.task) {
+                outcomes.push(Outcome { task_id: ended.attempt.task_id, accepted, moved: false });
+            }
+            let Some(held) = held else {
+                if is_over {
+                    // It was put back while this was on its way, and the store has taken this: the next attempt is in vain.
+                    self.on_cancelled(ended.task, effects);
+                }
+                continue;
+            };
             let again = accepted && matches!(ended.ending, Ending::Failed { retry_at: Some(_), .. });
             if again {
                 // It goes on holding its order key.
@@ -270,11 +297,21 @@ impl Engine {
         self.on_appended(follow_ups, now, effects);
     }
 
+    /// Whether a task's shard is still run here as it was when this was decided. If a lease is gone in spite of that, it was
+    /// cancelled, and its worker told so: an outcome, which names the task alone, could be taken for that of the next attempt.
+    fn is_at(&self, fence: &Fence, task: Id) -> bool {
+        let shard = Shard::of_place(task.place());
+        self.shards.epoch(shard).is_some_and(|epoch| fence.contains(&(shard, epoch)))
+    }
+
     /// The store did not take the endings: the leases stand until they run out, and the work is done again then.
     pub(super) fn on_settle_failed(&mut self, settlement: Settlement, effects: &mut Vec<Effect>) {
         let mut outcomes = Vec::with_capacity(settlement.endings.len());
         for ended in &settlement.endings {
-            outcomes.push(self.refusal(ended.attempt.task_id.clone()));
+            let held = self.held.get(&ended.task).is_some_and(|held| held.token == ended.token);
+            if held || !self.is_at(&settlement.fence, ended.task) {
+                outcomes.push(self.refusal(ended.attempt.task_id.clone()));
+            }
             if let Some(held) = self.held.get_mut(&ended.task).filter(|held| held.token == ended.token) {
                 held.ending = false;
                 // Nobody renews it any more: its worker has forgotten it.

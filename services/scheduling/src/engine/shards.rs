@@ -286,6 +286,7 @@ impl Engine {
         self.lift(shard);
         self.losses.retain(|id, _| Shard::of_place(id.place()) != shard);
         self.records.forget(shard);
+        self.unsettle_shard(shard, effects);
         self.say_shards(effects);
     }
 }

@@ -8,6 +8,8 @@ use tidemill_proto::types::v1::{Completion, Failure, Lease};
 
 use super::*;
 
+mod late;
+
 impl Engine {
     /// How many credits a worker has left.
     pub(crate) fn credits(&self, session: SessionId) -> Option<u32> {
