@@ -37,6 +37,8 @@ pub struct Config {
     /// How many tasks of one tenant may run at once, 1 or more; none for no bound. One that is cancelled counts no longer,
     /// although its worker hears of that a moment later.
     pub tenant_concurrency: Option<u32>,
+    /// What each priority is guaranteed: `[scheduling.shares]`.
+    pub shares: Shares,
     /// How many workers there should be: `[scheduling.scaling]`.
     pub scaling: ScalingConfig,
 }
@@ -55,7 +57,44 @@ impl Default for Config {
             max_queued: None,
             tenant_max_queued: None,
             tenant_concurrency: None,
+            shares: Shares::default(),
             scaling: ScalingConfig::default(),
+        }
+    }
+}
+
+/// The part of all hand-outs that a priority gets while it has work, whatever more urgent work there is, in percent. Below
+/// 100 together; what is left goes by priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shares {
+    /// Of interactive work, which needs none: it is first anyway.
+    pub interactive_percent: u8,
+    /// Of normal work.
+    pub normal_percent: u8,
+    /// Of background work.
+    pub background_percent: u8,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self { interactive_percent: 0, normal_percent: 20, background_percent: 5 }
+    }
+}
+
+impl Shares {
+    fn sum(self) -> u32 {
+        [self.interactive_percent, self.normal_percent, self.background_percent].map(u32::from).iter().sum()
+    }
+}
+
+impl From<Shares> for tidemill_policy::Shares {
+    fn from(shares: Shares) -> Self {
+        let part = |percent: u8| f64::from(percent) / 100.0;
+        Self {
+            interactive: part(shares.interactive_percent),
+            normal: part(shares.normal_percent),
+            background: part(shares.background_percent),
         }
     }
 }
@@ -107,6 +146,12 @@ impl Config {
                 "`tenant_concurrency` is 0, so that nothing would ever run: set 1 or more, or leave it out";
             faults.push(fault.to_owned());
         }
+        if self.shares.sum() >= 100 {
+            let sum = self.shares.sum();
+            faults.push(format!(
+                "`shares` are {sum} % together, so that nothing is left to go by priority: set less than 100"
+            ));
+        }
         faults.extend(self.scaling.faults());
         if faults.is_empty() { Ok(()) } else { Err(Error::Config(faults)) }
     }
@@ -125,6 +170,7 @@ mod tests {
             tenant_concurrency: Some(0),
             shard_lease_ms: 0,
             quarantine_after: 0,
+            shares: Shares { normal_percent: 96, ..Shares::default() },
             ..Config::default()
         };
         let fault = nothing.check().unwrap_err();
@@ -132,6 +178,7 @@ mod tests {
         for word in [
             "`shard_lease_ms` is 0",
             "`quarantine_after` is 0",
+            "`shares` are 101 %",
             "[scheduling]",
             "`lease_ms` is 0",
             "`window` is 0",

@@ -235,6 +235,7 @@ impl Engine {
         rng: StdRng,
     ) -> Result<Self, tidemill_policy::Error> {
         let policy = Policy::new(PolicyConfig {
+            shares: config.shares.into(),
             window: config.window,
             default_concurrency: config.tenant_concurrency,
             overload: Overload {

@@ -24,8 +24,8 @@ pub(crate) use clients::Clients;
 /// The file that is read when it is there and no other is named.
 const FILE: &str = "tidemill.toml";
 
-/// Variables of this prefix that are not configuration: the client's, and the tests'.
-const NOT_OURS: [&str; 13] = [
+/// Variables of this prefix that are not configuration: the client's, the tests', the benchmarks'.
+const NOT_OURS: [&str; 19] = [
     "server",
     "ca",
     "key",
@@ -39,6 +39,12 @@ const NOT_OURS: [&str; 13] = [
     "rotel",
     "promtool",
     "pgbouncer",
+    "seed",
+    "bench",
+    "data",
+    "port",
+    "slots",
+    "keep",
 ];
 
 /// Everything that can be set.
