@@ -29,6 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut config = prost_build::Config::new();
     config.compile_well_known_types().extern_path(".google.protobuf", "::pbjson_types");
+    // Tasks are handed on by the thousand: what few of them have must not be carried along in all.
+    config.boxed(".tidemill.types.v1.NewTask.options").boxed(".tidemill.types.v1.Task.options");
+    config.boxed(".tidemill.types.v1.Lease.task").boxed(".tidemill.types.v1.Completion.analysis");
     config.skip_protoc_run();
     tonic_prost_build::configure()
         .build_transport(false)

@@ -111,6 +111,7 @@ impl SchedulingService for Fakes {
     absent! {
         retry_task(RetryTaskRequest) -> RetryTaskResponse;
         get_queue(GetQueueRequest) -> GetQueueResponse;
+        prioritise_task(PrioritiseTaskRequest) -> PrioritiseTaskResponse;
     }
 }
 
@@ -121,7 +122,7 @@ impl WorkerService for Fakes {
     absent! { work(Streaming<WorkRequest>) -> Self::WorkStream; }
 
     async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
-        let mut response = Response::new(WakeResponse {});
+        let mut response = Response::new(WakeResponse::default());
         if let Ok(tenant) = context_of(&request).0.parse() {
             response.metadata_mut().insert("seen-tenant", tenant);
         }

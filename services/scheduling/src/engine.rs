@@ -24,9 +24,10 @@ mod shards;
 mod tests;
 mod words;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hashbrown::{HashMap, HashSet};
 use rand::rngs::StdRng;
 use tidemill_kernel::backoff::Backoff;
 use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};

@@ -71,7 +71,7 @@ impl Workshop {
     }
 
     fn attempt(&self, Job { ticket, task, checkpoint }: Job) -> (Ticket, Attempt) {
-        (ticket, Attempt { task, checkpoint, reports: Reports::of(ticket, self.reports.clone()) })
+        (ticket, Attempt { task: *task, checkpoint, reports: Reports::of(ticket, self.reports.clone()) })
     }
 }
 

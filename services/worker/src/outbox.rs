@@ -68,7 +68,7 @@ fn put(results: &mut Results, task_id: String, token: String, result: &Result<Do
             task_id,
             token,
             result: result.clone(),
-            analysis: analysis.clone(),
+            analysis: analysis.clone().map(Box::new),
             follow_ups: follow_ups.clone(),
         }),
         Err(Failed { error, not_before: Some(until), snoozed: true, .. }) => {

@@ -50,7 +50,7 @@ pub(crate) struct Ticket {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Job {
     pub(crate) ticket: Ticket,
-    pub(crate) task: Task,
+    pub(crate) task: Box<Task>,
     pub(crate) checkpoint: Vec<u8>,
 }
 

@@ -67,7 +67,7 @@ impl Peer {
 
     async fn lease(&self, task: &str, token: &str) {
         let task = Task { id: task.into(), kind: "demo".into(), ..Task::default() };
-        let lease = Lease { task: Some(task), token: token.into(), ..Lease::default() };
+        let lease = Lease { task: Some(Box::new(task)), token: token.into(), ..Lease::default() };
         self.say(Say::Leases(Leases { leases: vec![lease], batches: Vec::new() })).await;
     }
 }
@@ -92,7 +92,7 @@ impl WorkerService for Scheduler {
     }
 
     async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
-        Ok(Response::new(WakeResponse {}))
+        Ok(Response::new(WakeResponse::default()))
     }
 }
 
@@ -290,7 +290,7 @@ async fn throughput_of_tasks_that_do_nothing() {
                     place += 1;
                     let id = format!("01890a5d-ac96-774b-8000-{place:012x}");
                     let task = Task { id, kind: "demo".into(), tenant: "acme".into(), ..Task::default() };
-                    Lease { task: Some(task), token: TASK.into(), ..Lease::default() }
+                    Lease { task: Some(Box::new(task)), token: TASK.into(), ..Lease::default() }
                 };
                 let leases = (0..credits.count).map(lease).collect();
                 peer.say(Say::Leases(Leases { leases, batches: Vec::new() })).await;

@@ -90,7 +90,7 @@ impl Engine {
         let special = submission.tasks.iter().filter(|task| task.options.is_some()).map(|task| (task, 1));
         for (task, count) in first.into_iter().chain(special) {
             let (kind, traits) =
-                (self.words.kind(&task.kind), task.options.as_ref().and_then(convert::traits));
+                (self.words.kind(&task.kind), task.options.as_deref().and_then(convert::traits));
             let traits = traits.as_deref();
             let workers = self.sessions.values().map(|session| &session.view);
             let of_kind = workers.filter(|worker| worker.kinds.contains(&kind));

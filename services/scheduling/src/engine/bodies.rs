@@ -1,7 +1,6 @@
 //! The bodies of waiting tasks, as far as they fit: what is here needs no read when its turn comes.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use tidemill_kernel::Id;
 use tidemill_proto::types::v1::Task;
 
@@ -11,7 +10,7 @@ const OVERHEAD: usize = 600;
 /// Tasks by id, within a budget of bytes.
 #[derive(Debug)]
 pub(crate) struct Bodies {
-    tasks: HashMap<Id, Task>,
+    tasks: HashMap<Id, Box<Task>>,
     bytes: usize,
     budget: usize,
 }
@@ -23,7 +22,7 @@ impl Bodies {
     }
 
     /// Keeps a task if it fits.
-    pub(super) fn keep(&mut self, id: Id, task: Task) {
+    pub(super) fn keep(&mut self, id: Id, task: Box<Task>) {
         let size = size(&task);
         if self.bytes + size > self.budget {
             return;
@@ -35,7 +34,7 @@ impl Bodies {
     }
 
     /// Takes a task out.
-    pub(super) fn take(&mut self, id: Id) -> Option<Task> {
+    pub(super) fn take(&mut self, id: Id) -> Option<Box<Task>> {
         let task = self.tasks.remove(&id)?;
         self.bytes -= size(&task);
         Some(task)
@@ -71,11 +70,11 @@ mod tests {
     #[test]
     fn the_budget_holds_whatever_comes_and_goes() {
         let id = |byte| Id::from_bytes([byte; 16]);
-        let task = || Task { payload: "x".repeat(400), ..Task::default() };
+        let task = || Box::new(Task { payload: "x".repeat(400), ..Task::default() });
         let mut bodies = Bodies::new(2_500);
         (0..4).for_each(|n| bodies.keep(id(n), task()));
         assert_eq!((bodies.tasks.len(), bodies.bytes), (2, 2_000));
-        bodies.keep(id(0), Task::default());
+        bodies.keep(id(0), Box::default());
         assert_eq!(bodies.bytes, 2_000, "one more did not fit, even in place of another");
         assert!(bodies.take(id(0)).is_some() && bodies.take(id(0)).is_none());
         bodies.keep(id(3), task());

@@ -225,7 +225,7 @@ impl Engine {
             }
             // Of one that waits already, the page may show how it was before an attempt that has failed since.
             if !self.policy.waits(candidate.id) {
-                bodies.push((candidate.id, task));
+                bodies.push((candidate.id, Box::new(task)));
             }
             page.push(candidate);
         }
@@ -248,7 +248,7 @@ impl Engine {
         if run_at > now {
             self.delay(candidate, run_at);
         } else if self.policy.enqueue(candidate) == Enqueued::Queued {
-            self.bodies.keep(id, task);
+            self.bodies.keep(id, Box::new(task));
         }
     }
 
@@ -311,7 +311,7 @@ impl Engine {
             priority: Priority::from_number(task.priority)?,
             sequence: id.place(),
             cost: task.options.as_ref().map_or(1, |options| options.cost.max(1)),
-            traits: task.options.as_ref().and_then(convert::traits),
+            traits: task.options.as_deref().and_then(convert::traits),
         };
         Some((candidate, Timestamp::from_micros(task.run_at.as_ref().map_or(0, to_micros))))
     }

@@ -1,9 +1,10 @@
 //! Leases on their way into the store: those that have lasted for a moment, so that the next owner of their shard knows
 //! what runs. Most tasks are over before, and never get there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use tidemill_kernel::{Id, Shard, Timestamp};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::storage::v1 as store;
@@ -12,7 +13,7 @@ use tidemill_proto::types::v1::Lease;
 use super::{Effect, Engine, Held, SessionId};
 
 /// A lease that has lasted so long is recorded.
-const RECORD_AFTER: Duration = Duration::from_millis(25);
+const RECORD_AFTER: Duration = Duration::from_millis(100);
 /// The most leases of one request to the store.
 const REQUEST: usize = 1_000;
 
@@ -137,7 +138,7 @@ impl Engine {
             held.until = until;
             match held.session {
                 Some(session) => {
-                    let lease = super::session::lease(*waiting, *token, held.until);
+                    let lease = super::session::lease(waiting, *token, held.until);
                     ready.entry(session).or_default().push(lease);
                 }
                 None => self.give_back(*task),

@@ -1,9 +1,10 @@
 //! Workers' streams: who is there, what they take, what they are given.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use tidemill_kernel::{Id, Shard, TenantName, Timestamp};
 use tidemill_policy::{Candidate, Kind, Worker};
 use tidemill_proto::scheduling::v1 as api;
@@ -45,7 +46,7 @@ struct Dealt {
     /// To be recorded first.
     careful: Vec<RecordedLease>,
     /// Not to be handed out now. They go back after the round: before its end they would be picked again, for ever.
-    aside: Vec<(SessionId, Id, Task)>,
+    aside: Vec<(SessionId, Id, Box<Task>)>,
 }
 
 #[cfg(test)]
@@ -160,7 +161,7 @@ impl Engine {
         &mut self,
         session: SessionId,
         candidate: Candidate,
-        mut task: Task,
+        mut task: Box<Task>,
         now: Timestamp,
         dealt: &mut Dealt,
     ) {
@@ -205,7 +206,7 @@ impl Engine {
         };
         if is_careful {
             dealt.careful.extend(record::to_record(&mut held, token));
-            held.waiting = Some(Box::new(task));
+            held.waiting = Some(task);
         } else {
             self.records.note(now, id, token);
             dealt.leases.entry(session).or_default().push(lease(task, token, until));
@@ -236,8 +237,8 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         self.fetching = self.fetching.saturating_sub(picked.len());
-        let mut found: HashMap<Id, Task> =
-            tasks.into_iter().filter_map(|task| Some((task.id.parse().ok()?, task))).collect();
+        let mut found: HashMap<Id, Box<Task>> =
+            tasks.into_iter().filter_map(|task| Some((task.id.parse().ok()?, Box::new(task)))).collect();
         let mut dealt = Dealt::default();
         for candidate in picked {
             let id = candidate.id;
@@ -334,7 +335,7 @@ impl Engine {
 
     /// What a leased task has in common with others that a worker may run with it as one: tenant, kind, affinity.
     fn likeness(&self, lease: &Lease) -> Option<(TenantName, Kind, Arc<str>)> {
-        let candidate = &self.held.get(&lease.task.as_ref()?.id.parse().ok()?)?.candidate;
+        let candidate = &self.held.get(&lease.task.as_ref()?.id.parse::<Id>().ok()?)?.candidate;
         let affinity = candidate.traits.as_ref()?.affinity.clone()?;
         Some((candidate.tenant.clone(), candidate.kind.clone(), affinity))
     }
@@ -351,7 +352,7 @@ fn view(hello: &api::Hello, kinds: &[Kind]) -> Worker {
 }
 
 /// The message of a lease.
-pub(super) fn lease(mut task: Task, token: Id, until: Timestamp) -> Lease {
+pub(super) fn lease(mut task: Box<Task>, token: Id, until: Timestamp) -> Lease {
     let checkpoint = std::mem::take(&mut task.checkpoint);
     let expires_at = Some(from_micros(until.as_micros()));
     Lease { token: token.to_string(), expires_at, checkpoint, task: Some(task) }

@@ -1,7 +1,6 @@
 //! Names of tenants and kinds, each held once: a task that comes in brings them as text.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use tidemill_kernel::TenantName;
 use tidemill_policy::Kind;
 

@@ -171,7 +171,7 @@ mod tests {
 
     fn leases(kind: &str, count: usize) -> Said {
         let task = Task { kind: kind.to_owned(), ..Task::default() };
-        let lease = Lease { task: Some(task), ..Lease::default() };
+        let lease = Lease { task: Some(Box::new(task)), ..Lease::default() };
         Said::Leases(Leases { leases: vec![lease; count], batches: Vec::new() })
     }
 

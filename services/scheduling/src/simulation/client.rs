@@ -57,7 +57,7 @@ impl World {
             key: format!("{index}-{number}"),
             run_at: run_at.map(|moment| tidemill_proto::time::from_micros(moment.as_micros())),
             max_attempts: submission.max_attempts,
-            options: Some(TaskOptions { retry: Some(retry.clone()), ..TaskOptions::default() }),
+            options: Some(Box::new(TaskOptions { retry: Some(retry.clone()), ..TaskOptions::default() })),
             ..NewTask::default()
         };
         let tasks = (0..submission.count).map(task).collect();

@@ -48,7 +48,7 @@ impl Hand {
             }
         };
         let leases = timeout(Duration::from_secs(60), leases).await.unwrap();
-        leases.into_iter().next().unwrap().task.unwrap()
+        *leases.into_iter().next().unwrap().task.unwrap()
     }
 }
 

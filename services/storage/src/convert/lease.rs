@@ -94,7 +94,7 @@ pub fn encode_completion(completion: Completion, now: Timestamp) -> Result<api::
         task_id: task.to_string(),
         token: String::new(),
         result: completion.result,
-        analysis,
+        analysis: analysis.map(Box::new),
         follow_ups,
     };
     Ok(api::SettledCompletion {
@@ -117,7 +117,7 @@ fn decode_completion(message: api::SettledCompletion, arrival: &Arrival) -> Resu
     let attempt = decode_attempt(message.attempt)?;
     let completion = rule::present("completion", message.completion)?;
     let analysis = match completion.analysis {
-        Some(analysis) => Some(decode_new_analysis(analysis, arrival.now).within("analysis")?),
+        Some(analysis) => Some(decode_new_analysis(*analysis, arrival.now).within("analysis")?),
         None => None,
     };
     Ok(Completion {

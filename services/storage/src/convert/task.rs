@@ -33,7 +33,7 @@ pub fn encode_new_task(task: NewTask, now: Timestamp) -> types::NewTask {
         max_attempts: signed(task.max_attempts),
         trace_parent: task.trace_parent,
         keep: task.keep.map(length),
-        options: options::encode(&task.options),
+        options: options::encode(&task.options).map(Box::new),
         key_for: (!is_keyless).then(|| length(task.key_until.since(now))),
     }
 }
@@ -53,7 +53,12 @@ pub fn decode_new_task(message: types::NewTask, arrival: &Arrival) -> Result<New
         max_attempts: rule::attempts("max_attempts", message.max_attempts)?,
         trace_parent: rule::text("trace_parent", message.trace_parent, rule::MAX_LABEL)?,
         keep: time::decode_length("keep", message.keep)?,
-        options: message.options.map(options::decode).transpose().within("options")?.unwrap_or_default(),
+        options: message
+            .options
+            .map(|options| options::decode(*options))
+            .transpose()
+            .within("options")?
+            .unwrap_or_default(),
     })
 }
 
@@ -106,7 +111,7 @@ pub fn encode_task(task: Task) -> types::Task {
         result: task.result,
         trace_parent: task.new.trace_parent,
         keep: task.new.keep.map(length),
-        options: options::encode(&task.new.options),
+        options: options::encode(&task.new.options).map(Box::new),
         progress: task.progress,
         checkpoint: task.checkpoint,
         key_until: (!is_keyless).then(|| time::encode(task.new.key_until)),

@@ -167,7 +167,7 @@ async fn submit(new: Submit, client: &Client) -> Result<()> {
         payload: new.payload,
         priority: new.priority.into(),
         key: new.key,
-        options: (!plain).then_some(options),
+        options: (!plain).then(|| Box::new(options)),
         ..NewTask::default()
     };
     let request = SubmitTasksRequest { tasks: vec![task] };

@@ -186,7 +186,7 @@ impl World {
             let (task, token) = (task(shard, self.places), format!("token {}", self.places));
             self.leased.insert(task, token.clone());
             let task = Task { id: task.to_string(), ..Task::default() };
-            leases.push(Lease { task: Some(task), token, ..Lease::default() });
+            leases.push(Lease { task: Some(Box::new(task)), token, ..Lease::default() });
         }
         self.say(link, Hear::Leases(Leases { leases, batches: Vec::new() }));
     }
