@@ -47,7 +47,7 @@ impl Default for Rules {
         Self {
             slots: u32::MAX,
             tenant_concurrency: None,
-            recorded_within: Moment::from_millis(100),
+            recorded_within: Moment::from_millis(175),
             order_within: Moment::ZERO,
             weights: Vec::new(),
             in_flight: 0,

@@ -190,15 +190,15 @@ fn a_task_goes_out_straight_from_its_commit_and_never_without_credit() {
 }
 
 #[test]
-fn a_lease_is_recorded_when_it_has_lasted_for_25_ms_and_not_if_it_is_over_before() {
+fn a_lease_is_recorded_when_it_has_lasted_for_100_ms_and_not_if_it_is_over_before() {
     let (mut engine, lease) = holding();
-    assert_eq!(recorded(&engine.handle(Event::Tick, ms(24))), []);
+    assert_eq!(recorded(&engine.handle(Event::Tick, ms(99))), []);
     let known = [(id(1), lease.token.parse().unwrap())];
-    assert_eq!(recorded(&engine.handle(Event::Tick, ms(25))), known);
-    assert_eq!(recorded(&engine.handle(Event::Tick, ms(50))), [], "once");
+    assert_eq!(recorded(&engine.handle(Event::Tick, ms(100))), known);
+    assert_eq!(recorded(&engine.handle(Event::Tick, ms(150))), [], "once");
     let (mut engine, lease) = holding();
     let _ = engine.handle(completed(&lease), ms(10));
-    assert_eq!(recorded(&engine.handle(Event::Tick, ms(25))), []);
+    assert_eq!(recorded(&engine.handle(Event::Tick, ms(100))), []);
 }
 
 #[test]

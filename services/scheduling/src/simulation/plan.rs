@@ -145,7 +145,7 @@ impl Plan {
         Rules {
             slots: self.slots,
             tenant_concurrency: self.config.tenant_concurrency,
-            recorded_within: Duration::from_millis(150),
+            recorded_within: Duration::from_millis(225),
             order_within: Duration::from_millis(200),
             weights: self.weights.clone(),
             in_flight: 1,

@@ -85,11 +85,11 @@ fn an_outcome_is_never_that_of_a_cancelled_attempt_and_what_counts_in_spite_of_t
 #[test]
 fn what_is_over_because_its_end_was_told_is_not_cancelled() {
     let (mut engine, lease) = holding();
-    let known = recorded(&engine.handle(Event::Tick, ms(25)));
-    let told = settlement(&engine.handle(completed(&lease), ms(26))).unwrap();
+    let known = recorded(&engine.handle(Event::Tick, ms(125)));
+    let told = settlement(&engine.handle(completed(&lease), ms(126))).unwrap();
     let gone = Event::Recorded { leases: known, gone: vec![id(1)] };
-    assert!(!cancelled(&engine.handle(gone, ms(27))));
-    assert_eq!(outcome(&engine.handle(settled(told, true), ms(28))), Some((true, false)));
+    assert!(!cancelled(&engine.handle(gone, ms(127))));
+    assert_eq!(outcome(&engine.handle(settled(told, true), ms(128))), Some((true, false)));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_lease_that_was_given_back_in_a_lost_shard_is_its_next_owners() {
     let _ = engine.handle(Event::Fenced(Shard::of_place(other.place())), START);
     let failed = Event::RecordFailed { leases: Vec::new(), given_back: vec![id(1), other] };
     let _ = engine.handle(failed, START);
-    let told = engine.handle(Event::Tick, ms(25)).into_iter().find_map(|effect| match effect {
+    let told = engine.handle(Event::Tick, ms(125)).into_iter().find_map(|effect| match effect {
         Effect::Record { fence, given_back, .. } => Some((fence, given_back)),
         _ => None,
     });
@@ -208,21 +208,21 @@ fn a_task_that_was_put_back_before_its_cancellation_was_heard_is_not_left_with_a
         })
     };
     let (mut engine, _) = holding();
-    let known = recorded(&engine.handle(Event::Tick, ms(25)));
-    let _ = engine.handle(Event::Recorded { leases: known.clone(), gone: Vec::new() }, ms(26));
-    let _ = engine.handle(was_cancelled(id(1)), ms(27));
-    assert!(given_back(&engine.handle(Event::Tick, ms(50))));
+    let known = recorded(&engine.handle(Event::Tick, ms(125)));
+    let _ = engine.handle(Event::Recorded { leases: known.clone(), gone: Vec::new() }, ms(126));
+    let _ = engine.handle(was_cancelled(id(1)), ms(127));
+    assert!(given_back(&engine.handle(Event::Tick, ms(250))));
     // Its record may have come after that.
     for late in [
         Event::Recorded { leases: known.clone(), gone: Vec::new() },
         Event::RecordFailed { leases: known, given_back: Vec::new() },
     ] {
         let (mut engine, _) = holding();
-        let _ = engine.handle(Event::Tick, ms(25));
-        let _ = engine.handle(was_cancelled(id(1)), ms(27));
-        assert!(given_back(&engine.handle(Event::Tick, ms(50))));
-        let _ = engine.handle(late, ms(60));
-        assert!(given_back(&engine.handle(Event::Tick, ms(75))));
+        let _ = engine.handle(Event::Tick, ms(125));
+        let _ = engine.handle(was_cancelled(id(1)), ms(127));
+        assert!(given_back(&engine.handle(Event::Tick, ms(250))));
+        let _ = engine.handle(late, ms(260));
+        assert!(given_back(&engine.handle(Event::Tick, ms(375))));
     }
 }
 
