@@ -10,6 +10,7 @@
 //! store, wakes the engine. To add a rule of order: in `tidemill-policy`.
 
 mod actor;
+mod bulk;
 #[cfg(any(test, feature = "checker"))]
 pub mod checker;
 pub mod config;
@@ -26,6 +27,7 @@ pub mod service;
 #[cfg(test)]
 mod simulation;
 pub mod steering;
+mod stream;
 mod submit;
 mod waits;
 pub mod worker;

@@ -15,11 +15,13 @@ use tidemill_proto::time::{duration, length};
 use tidemill_proto::types::v1::{NewTask, TaskState};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tracing::info_span;
 
 use crate::actor::Handle;
+use crate::bulk::{Done, Wish};
 use crate::engine::{Answer, Changed, Event, Question, Refused, Submission};
+use crate::stream;
 use crate::submit::{Submitter, is_refusal};
 use crate::waits::Waits;
 
@@ -49,6 +51,48 @@ impl Scheduling {
         is_guarded: bool,
     ) -> Self {
         Self { tasks, submitter, handle, waits, is_guarded }
+    }
+
+    /// Queues tasks of the caller's tenant, all or none.
+    pub(crate) async fn queue_tasks(
+        &self,
+        context: &Context,
+        mut tasks: Vec<NewTask>,
+    ) -> crate::submit::Answer {
+        let tenant = context.tenant()?.to_string();
+        let span = info_span!(
+            "send",
+            otel.name = "send tasks",
+            otel.kind = "producer",
+            messaging.system = "tidemill",
+            messaging.operation.name = "submit",
+            messaging.operation.type = "send",
+            messaging.destination.name = one_kind(&tasks),
+            messaging.batch.message_count = tasks.len(),
+            tidemill.tenant = tenant,
+        );
+        let own = span::begin(&span, context.trace_parent.as_deref());
+        let context = Context { trace_parent: own.or(context.trace_parent.clone()), ..context.clone() };
+        if let Some(trace_parent) = &context.trace_parent {
+            tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
+        }
+        self.admit(&context, &tasks).await?;
+        self.submitter.submit(tenant, tasks, span).await
+    }
+
+    /// Waits until the engine has ended.
+    pub(crate) async fn ended(&self) {
+        self.handle.ended().await;
+    }
+
+    /// The task store.
+    pub(crate) fn tasks(&self) -> TaskStoreServiceClient<Wire> {
+        self.tasks.clone()
+    }
+
+    /// Tells the engine something.
+    pub(crate) fn tell(&self, event: Event) {
+        self.handle.tell(event);
     }
 
     async fn queue(&self, context: &Context, tenant: &TenantName) -> Result<api::QueueState, Status> {
@@ -163,33 +207,30 @@ impl SchedulingService for Scheduling {
         request: Request<api::SubmitTasksRequest>,
     ) -> Result<Response<api::SubmitTasksResponse>, Status> {
         let context = Context::of(&request);
-        let tenant = context.tenant()?.to_string();
-        let mut tasks = request.into_inner().tasks;
+        let tasks = request.into_inner().tasks;
         if !(1..=MOST_TASKS).contains(&tasks.len()) {
             let rule = format!("has {} items; send 1 to {MOST_TASKS} at once", tasks.len());
             return Err(Fault::invalid("tasks", rule).into_status());
         }
-        let span = info_span!(
-            "send",
-            otel.name = "send tasks",
-            otel.kind = "producer",
-            messaging.system = "tidemill",
-            messaging.operation.name = "submit",
-            messaging.operation.type = "send",
-            messaging.destination.name = one_kind(&tasks),
-            messaging.batch.message_count = tasks.len(),
-            tidemill.tenant = tenant,
-        );
-        let own = span::begin(&span, context.trace_parent.as_deref());
-        let context = Context { trace_parent: own.or(context.trace_parent), ..context };
-        if let Some(trace_parent) = &context.trace_parent {
-            tasks.iter_mut().for_each(|task| task.trace_parent.clone_from(trace_parent));
-        }
-        self.admit(&context, &tasks).await?;
-        let (appended, written) = self.submitter.submit(tenant, tasks, span).await?;
+        let (appended, written) = self.queue_tasks(&context, tasks).await?;
         let tasks =
             appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });
         Ok(written.on(api::SubmitTasksResponse { tasks: tasks.collect() }))
+    }
+
+    type SubmitTaskStreamStream =
+        Pin<Box<dyn Stream<Item = Result<api::SubmitTaskStreamResponse, Status>> + Send>>;
+
+    async fn submit_task_stream(
+        &self,
+        request: Request<Streaming<api::SubmitTaskStreamRequest>>,
+    ) -> Result<Response<Self::SubmitTaskStreamStream>, Status> {
+        // The stream outlives the deadline of the call that opened it.
+        let context = Context { deadline: None, ..Context::of(&request) };
+        context.tenant()?;
+        let (answers, acknowledged) = mpsc::channel(stream::UNREAD);
+        tokio::spawn(self.clone().take_in_stream(context, request.into_inner(), answers));
+        Ok(Response::new(Box::pin(ReceiverStream::new(acknowledged))))
     }
 
     async fn get_task(
@@ -254,6 +295,28 @@ impl SchedulingService for Scheduling {
         let answer = self.tasks.clone().move_task(context.request(request)).await;
         let answer = self.steered(id, answer, Changed::otherwise)?;
         Ok(Written::of(&answer).on(api::PrioritiseTaskResponse { task: answer.into_inner().task }))
+    }
+
+    async fn cancel_tasks(
+        &self,
+        request: Request<api::CancelTasksRequest>,
+    ) -> Result<Response<api::CancelTasksResponse>, Status> {
+        let context = Context::of(&request);
+        let api::CancelTasksRequest { filter, dry_run: is_dry, page_token } = request.into_inner();
+        let wish = Wish { steering: store::Steering::Cancel, filter, is_dry, page_token };
+        let Done { count, next_page_token, written } = self.steer(&context, wish).await?;
+        Ok(written.on(api::CancelTasksResponse { count, next_page_token }))
+    }
+
+    async fn retry_tasks(
+        &self,
+        request: Request<api::RetryTasksRequest>,
+    ) -> Result<Response<api::RetryTasksResponse>, Status> {
+        let context = Context::of(&request);
+        let api::RetryTasksRequest { filter, dry_run: is_dry, page_token } = request.into_inner();
+        let wish = Wish { steering: store::Steering::Revive, filter, is_dry, page_token };
+        let Done { count, next_page_token, written } = self.steer(&context, wish).await?;
+        Ok(written.on(api::RetryTasksResponse { count, next_page_token }))
     }
 
     async fn get_queue(

@@ -8,6 +8,7 @@ pub mod json;
 pub mod lease;
 pub mod options;
 pub mod rule;
+pub mod selection;
 pub mod setting;
 pub mod shard;
 pub mod task;

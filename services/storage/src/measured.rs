@@ -12,8 +12,8 @@ use tidemill_store::content::{
 };
 use tidemill_store::setting::{Setting, SettingSort};
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
-    TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
+    Settled, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::tenant::{Key, Tenant};
 use tidemill_store::{
@@ -166,6 +166,7 @@ measure!(TaskStore {
     };
     fn cancel_task(this, tenant: &TenantName, id: Id, now: Timestamp) -> Task;
     fn revive_task(this, tenant: &TenantName, id: Id, now: Timestamp) -> Task;
+    fn steer_tasks(this, tenant: &TenantName, selection: Selection, now: Timestamp) -> Steered;
     fn prioritise_task(this, tenant: &TenantName, id: Id, priority: Priority) -> Task;
     fn task(this, tenant: &TenantName, id: Id) -> Option<Task>;
     fn page_tasks(

@@ -11,7 +11,8 @@ use tidemill_proto::storage::v1::{
     LoadTasksRequest, LoadTasksResponse, LoadWaitingRequest, LoadWaitingResponse, MoveTaskRequest,
     MoveTaskResponse, PageTasksRequest, PageTasksResponse, ReadTaskRequest, ReadTaskResponse,
     RecordLeasesRequest, RecordLeasesResponse, ReviveTaskRequest, ReviveTaskResponse, RunningTask,
-    SaveProgressRequest, SaveProgressResponse, SettleTasksRequest, SettleTasksResponse,
+    SaveProgressRequest, SaveProgressResponse, SettleTasksRequest, SettleTasksResponse, SteerTasksRequest,
+    SteerTasksResponse,
 };
 use tidemill_store as store;
 use tidemill_store::task::AppendedTask;
@@ -19,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::convert::lease::{decode_completions, decode_failures, decode_progress, decode_recorded_leases};
 use crate::convert::rule;
+use crate::convert::selection::decode_selection;
 use crate::convert::shard::{decode_claim, decode_fence, decode_shard, encode_board};
 use crate::convert::task::{
     Arrival, decode_batches, decode_state, encode_appended_task, encode_depth, encode_task, encode_task_count,
@@ -127,6 +129,19 @@ impl TaskStoreService for Tasks {
         let moved = self.0.store.prioritise_task(&tenant, id, priority).await;
         let task = Some(encode_task(moved.map_err(Error::Store)?));
         Ok(self.0.written(MoveTaskResponse { task }).await)
+    }
+
+    async fn steer_tasks(
+        &self,
+        request: Request<SteerTasksRequest>,
+    ) -> Result<Response<SteerTasksResponse>, Status> {
+        let request = request.into_inner();
+        let tenant = rule::tenant("tenant", &request.tenant)?;
+        let selection = decode_selection(request)?;
+        let steered = self.0.store.steer_tasks(&tenant, selection, self.0.now()).await;
+        let steered = steered.map_err(Error::Store)?;
+        let ids = steered.tasks.iter().map(ToString::to_string).collect();
+        Ok(self.0.written(SteerTasksResponse { ids, through: steered.through }).await)
     }
 
     async fn read_task(

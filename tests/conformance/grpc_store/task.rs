@@ -10,13 +10,14 @@ use tidemill_storage::convert::lease::{
     encode_completion, encode_failure, encode_progress, encode_recorded_lease,
 };
 use tidemill_storage::convert::rule;
+use tidemill_storage::convert::selection::encode_selection;
 use tidemill_storage::convert::shard::{decode_board, encode_claim, encode_fence};
 use tidemill_storage::convert::task::{
     decode_appended_task, decode_depth, decode_task, decode_task_count, encode_new_task,
 };
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
-    TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
+    Settled, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::{Result, TaskStore};
 
@@ -111,6 +112,17 @@ impl TaskStore for GrpcStore {
             priority: priority.number(),
         };
         one(call(self.tasks().move_task(request)).await?.task)
+    }
+
+    async fn steer_tasks(
+        &self,
+        tenant: &TenantName,
+        selection: Selection,
+        now: Timestamp,
+    ) -> Result<Steered> {
+        let request = encode_selection(tenant, selection);
+        let answer = call_at(now, self.tasks().steer_tasks(request)).await?;
+        Ok(Steered { tasks: read(rule::ids("ids", &answer.ids, usize::MAX))?, through: answer.through })
     }
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {

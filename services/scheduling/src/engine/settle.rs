@@ -77,7 +77,8 @@ impl Engine {
             let wait = not_before.map(|moment| moment.since(now));
             let retryable = failure.retryable && !self.is_final(task, &failure.kind);
             let retry_at = self.retry_at(task, retryable, wait, now);
-            let ending = Ending::Failed { error: failure.error, retry_at };
+            let error = told(failure.kind, failure.error);
+            let ending = Ending::Failed { error, retry_at };
             endings.push(Ended { task, token, attempt, ending });
         }
         for snooze in results.snoozes {
@@ -329,6 +330,12 @@ fn say_outcomes(session: Option<SessionId>, outcomes: Vec<Outcome>, effects: &mu
     if let Some(session) = session.filter(|_| !outcomes.is_empty()) {
         effects.push(Effect::Say { session, message: Say::Outcomes(api::Outcomes { outcomes }) });
     }
+}
+
+/// An error as it is kept: the kind that the worker named goes before it, so that tasks are found by it.
+fn told(kind: String, error: String) -> String {
+    let is_told = kind.is_empty() || error.strip_prefix(&kind).is_some_and(|rest| rest.starts_with(": "));
+    if is_told { error } else { format!("{kind}: {error}") }
 }
 
 /// A task's own way of being tried again.

@@ -307,11 +307,13 @@ fn a_snooze_costs_no_attempt_and_a_failure_does() {
     assert!(matches!(told.endings[0].ending, Ending::Failed { retry_at: Some(at), .. } if at == ms(700)));
     let (mut engine, lease) = holding();
     let api::RunningTask { task_id, token } = named(&lease);
-    let failure = Failure { task_id, token, error: "no".into(), retryable: false, ..Failure::default() };
+    let (error, kind) = ("no".into(), "bad input".into());
+    let failure = Failure { task_id, token, error, kind, retryable: false, ..Failure::default() };
     let results = api::Results { failures: vec![failure], ..Default::default() };
     let told = settlement(&engine.handle(Event::Results { session: 1, results }, START)).unwrap();
     assert_eq!(told.endings[0].attempt.number, 1);
-    assert!(matches!(told.endings[0].ending, Ending::Failed { retry_at: None, .. }));
+    let Ending::Failed { error, retry_at: None } = &told.endings[0].ending else { panic!("it is hopeless") };
+    assert_eq!(error, "bad input: no", "by its kind it is found");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The queue end to end in one process, in paused time: submitted by a tenant, run by a worker, over the store in memory.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, in its fixtures too")]
 
+mod bulk;
 mod faults;
 mod flaky;
 mod mesh;
 mod owners;
+mod stream;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ mod read;
 mod record;
 mod revive;
 mod row;
+mod select;
 mod settle;
 mod shards;
 mod sweep;
@@ -22,8 +23,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
-    TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
+    Settled, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 
 use crate::PostgresStore;
@@ -81,6 +82,18 @@ impl TaskStore for PostgresStore {
 
     async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task> {
         self.database.write(prioritise::PrioritiseTask { tenant: tenant.clone(), id, priority }).await
+    }
+
+    async fn steer_tasks(
+        &self,
+        tenant: &TenantName,
+        selection: Selection,
+        now: Timestamp,
+    ) -> Result<Steered> {
+        if selection.is_dry {
+            return select::dry(&self.database.primary, tenant, selection).await;
+        }
+        self.database.write(select::SteerTasks::new(tenant, selection, now)).await
     }
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {

@@ -7,6 +7,7 @@ mod queues;
 mod read;
 mod record;
 mod row;
+mod select;
 mod settle;
 mod shards;
 mod steer;
@@ -17,8 +18,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
-    TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
+    Settled, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 
 use crate::SqliteStore;
@@ -75,6 +76,18 @@ impl TaskStore for SqliteStore {
 
     async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task> {
         self.writer.call(steer::PrioritiseTask { tenant: tenant.clone(), id, priority }).await
+    }
+
+    async fn steer_tasks(
+        &self,
+        tenant: &TenantName,
+        selection: Selection,
+        now: Timestamp,
+    ) -> Result<Steered> {
+        if selection.is_dry {
+            return select::dry(&self.readers, tenant, selection).await;
+        }
+        self.writer.call(select::SteerTasks::new(tenant, selection, now)).await
     }
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {

@@ -23,6 +23,7 @@ pub mod queries;
 pub mod recording;
 pub mod results;
 pub mod searching;
+pub mod selecting;
 pub mod settings;
 pub mod settling;
 pub mod sources;
@@ -149,6 +150,11 @@ macro_rules! conformance_suite {
             an_unfinished_task_moves_to_another_priority_and_keeps_its_place
             a_finished_task_has_no_priority_to_change
             an_unknown_task_cannot_be_steered
+        ]);
+        $crate::conformance_suite!(@module $make, selecting: [
+            what_fits_a_filter_is_found_whatever_the_size_of_a_step
+            unfinished_tasks_that_fit_are_cancelled_and_no_others
+            given_up_tasks_that_fit_are_put_back_and_no_others
         ]);
         $crate::conformance_suite!(@module $make, listing: [
             tasks_page_newest_first_with_filters

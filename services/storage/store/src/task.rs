@@ -7,6 +7,7 @@
 mod attempt;
 mod port;
 mod shard;
+mod steer;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
 pub use attempt::{Attempt, Completion, Failure, Progress, RecordedLease, Settled};
 pub use port::TaskStore;
 pub use shard::{Board, Claim, Fence, Scheduler, ShardLease};
+pub use steer::{Selection, Steered, Steering, TaskFilter};
 
 /// Where a task stands. `Waiting -> Running -> Succeeded | Dead`, back to `Waiting` by retry, `Cancelled` from
 /// `Waiting` or `Running`, `Waiting` again from `Dead` or `Cancelled` by hand.

@@ -1,6 +1,10 @@
 //! `tidemill task`: tasks of the queue.
 
+mod many;
+mod stream;
+
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -14,6 +18,7 @@ use super::label::{self, Priority, State};
 use crate::client::Client;
 use crate::exit::{Exit, Hint};
 use crate::output::{self, Table};
+use many::{Steering, Which};
 
 /// What to do with them.
 #[derive(Debug, Subcommand)]
@@ -24,20 +29,24 @@ pub(crate) enum Action {
     /// Show one task
     #[command(after_help = "Example:\n  tidemill task show 0198c0de-0000-7000-8000-000000000000")]
     Show(One),
-    /// Submit a task of a kind that a worker of yours runs
+    /// Submit a task of a kind that a worker of yours runs, or a file of tasks
     #[command(
-        after_help = "Example:\n  tidemill task submit resize --payload '{\"image\": 17}' --key resize-17 --limit-key model:small"
+        after_help = "Examples:\n  tidemill task submit resize --payload '{\"image\": 17}' --key resize-17 --limit-key model:small\n  tidemill task submit --file tasks.jsonl\n\nA line of a file is a task: {\"kind\": \"resize\", \"payload\": {\"image\": 17}, \"priority\": \"PRIORITY_BACKGROUND\"}, with the\nfields of the contract (key, run_at, max_attempts, options and so on). A line without a key gets one that is made of the\nline and its number: a command that was cut off goes on when it is given again, and a file is not queued twice."
     )]
     Submit(Submit),
     /// Say why a task waits and when it should start
     #[command(after_help = "Example:\n  tidemill task explain 0198c0de-0000-7000-8000-000000000000")]
     Explain(One),
-    /// Cancel a task that is not finished
-    #[command(after_help = "Example:\n  tidemill task cancel 0198c0de-0000-7000-8000-000000000000")]
-    Cancel(One),
-    /// Put a dead or cancelled task back into the queue
-    #[command(after_help = "Example:\n  tidemill task retry 0198c0de-0000-7000-8000-000000000000")]
-    Retry(One),
+    /// Cancel a task that is not finished, or all that fit a filter
+    #[command(
+        after_help = "Examples:\n  tidemill task cancel 0198c0de-0000-7000-8000-000000000000\n  tidemill task cancel --state waiting --kind resize --dry-run"
+    )]
+    Cancel(Which),
+    /// Put a dead or cancelled task back into the queue, or all that fit a filter
+    #[command(
+        after_help = "Examples:\n  tidemill task retry 0198c0de-0000-7000-8000-000000000000\n  tidemill task retry --state dead --kind analyze --error timeout --from 2026-01-31T09:00:00Z\n\nWhat was done before an interruption stays; the same command does the rest."
+    )]
+    Retry(Which),
     /// Move a task that is not finished to another priority
     #[command(
         after_help = "Example:\n  tidemill task prioritise 0198c0de-0000-7000-8000-000000000000 interactive"
@@ -89,7 +98,18 @@ pub(crate) struct Prioritise {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Submit {
     /// What has to be done: 1 to 63 of a-z, 0-9, dot, dash and underscore
-    kind: String,
+    #[arg(required_unless_present = "file")]
+    kind: Option<String>,
+    /// Tasks to be streamed, a JSON object a line; `-` is stdin
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["kind", "payload", "priority", "key", "limit_keys", "cost", "order_key"]
+    )]
+    file: Option<PathBuf>,
+    /// Print the counts of a file as JSON
+    #[arg(long, requires = "file")]
+    json: bool,
     /// What the worker needs to know
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     payload: String,
@@ -121,6 +141,9 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
         Action::Show(One { id, json }) => {
             (queue.get_task(GetTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
         }
+        Action::Submit(Submit { file: Some(file), json, .. }) => {
+            return stream::submit(file, json, client).await;
+        }
         Action::Submit(new) => {
             submit(new, client).await?;
             return Ok(Exit::Done);
@@ -129,10 +152,20 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
             explain(id, json, client).await?;
             return Ok(Exit::Done);
         }
-        Action::Cancel(One { id, json }) => {
+        Action::Cancel(which) if which.id.is_none() => {
+            many::steer(Steering::Cancel, which, client).await?;
+            return Ok(Exit::Done);
+        }
+        Action::Retry(which) if which.id.is_none() => {
+            many::steer(Steering::Retry, which, client).await?;
+            return Ok(Exit::Done);
+        }
+        Action::Cancel(Which { id, json, .. }) => {
+            let id = id.unwrap_or_default();
             (queue.cancel_task(CancelTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
         }
-        Action::Retry(One { id, json }) => {
+        Action::Retry(Which { id, json, .. }) => {
+            let id = id.unwrap_or_default();
             (queue.retry_task(RetryTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
         }
         Action::Prioritise(Prioritise { id, priority, json }) => {
@@ -163,7 +196,7 @@ async fn submit(new: Submit, client: &Client) -> Result<()> {
         ..TaskOptions::default()
     };
     let task = NewTask {
-        kind: new.kind,
+        kind: new.kind.unwrap_or_default(),
         payload: new.payload,
         priority: new.priority.into(),
         key: new.key,

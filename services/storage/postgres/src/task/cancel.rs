@@ -82,7 +82,7 @@ const CANCEL: &str = "
     SELECT q.priority, q.kind, l.place IS NOT NULL, count(*) FROM q LEFT JOIN l ON l.place = q.place GROUP BY 1, 2, 3";
 
 /// Cancels unfinished tasks of a tenant; they are locked.
-async fn cancel(tenant: i64, places: &[i64], now: Timestamp, step: &mut Step<'_>) -> Outcome<()> {
+pub(super) async fn cancel(tenant: i64, places: &[i64], now: Timestamp, step: &mut Step<'_>) -> Outcome<()> {
     let cancelled = query_as::<_, (i32, String, bool, i64)>(CANCEL).bind(places).bind(now.as_micros());
     for (priority, kind, ran, count) in step.rows(cancelled).await? {
         let from = if ran { TaskState::Running } else { TaskState::Waiting };

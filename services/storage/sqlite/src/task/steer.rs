@@ -124,7 +124,7 @@ pub(crate) fn cancel_of_query(query_number: i64, now: Timestamp, step: &mut Step
 }
 
 /// Cancels tasks that are in the queue, given by rising places, each with its queue.
-fn cancel(tasks: &[(i64, i64)], now: Timestamp, step: &Step<'_>) -> Result<()> {
+pub(super) fn cancel(tasks: &[(i64, i64)], now: Timestamp, step: &Step<'_>) -> Result<()> {
     let attempts = attempts(tasks, step)?;
     let gone: Vec<i64> = tasks.iter().map(|(place, _)| *place).collect();
     record::forget(&gone, step)?;

@@ -34,6 +34,7 @@ pub enum Step {
     Cancel { task: u8, foreign: bool },
     Revive { task: u8, foreign: bool },
     Prioritise { task: u8, priority: u8, foreign: bool },
+    Steer { tenant: u8, revive: bool, state: u8, size: u8, error: bool, dry: bool },
     Sweep,
 }
 
@@ -72,6 +73,9 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         7 => (task(), prop::bool::weighted(0.1)).prop_map(|(task, foreign)| Step::Revive { task, foreign }),
         4 => (task(), 0_u8..3, prop::bool::weighted(0.1))
             .prop_map(|(task, priority, foreign)| Step::Prioritise { task, priority, foreign }),
+        2 => (0_u8..4, any::<bool>(), 0_u8..3, 1_u8..5, any::<bool>(), any::<bool>()).prop_map(
+            |(tenant, revive, state, size, error, dry)| Step::Steer { tenant, revive, state, size, error, dry }
+        ),
         1 => Just(Step::Sweep),
     ];
     prop::collection::vec(step, 1..60)
@@ -165,6 +169,9 @@ async fn take(world: &mut World, step: &Step, now: Timestamp) -> String {
             let (tenant, id) = world.task_of(*task, *foreign);
             let priority = Priority::ALL[usize::from(*priority)];
             format!("{:?}", world.store.prioritise_task(&tenant, id, priority).await)
+        }
+        Step::Steer { tenant, revive, state, size, error, dry } => {
+            world.steer(*tenant, (*revive, *state), *error, (u32::from(*size), *dry), now).await
         }
         Step::Sweep => world.sweep(now).await,
         other => content::take(&world.store, other, now).await,

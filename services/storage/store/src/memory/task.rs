@@ -3,6 +3,7 @@
 mod attempts;
 mod log;
 mod shards;
+mod steer;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::{MemoryStore, Row};
 use crate::page::{cut, load};
 use crate::task::{
     AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, QueueDepth, Queues, RecordedLease,
-    Settled, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    Selection, Settled, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 use crate::{Error, Result, token};
 
@@ -86,10 +87,7 @@ impl TaskStore for MemoryStore {
         if !matches!(row.task.state, TaskState::Dead | TaskState::Cancelled) {
             return Err(Error::cannot_revive(id, row.shown().state));
         }
-        let task = &mut row.task;
-        task.new.run_at = now;
-        (task.state, task.attempt, task.started_at, task.finished_at) = (TaskState::Waiting, 0, None, None);
-        task.worker.clear();
+        row.revive(now);
         Ok(row.shown())
     }
 
@@ -101,6 +99,15 @@ impl TaskStore for MemoryStore {
         }
         row.task.new.priority = priority;
         Ok(row.shown())
+    }
+
+    async fn steer_tasks(
+        &self,
+        tenant: &TenantName,
+        selection: Selection,
+        now: Timestamp,
+    ) -> Result<Steered> {
+        Ok(self.state().steer(tenant, &selection, now))
     }
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 
 use super::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Settled, Task,
-    TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
+    Settled, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use crate::Result;
 
@@ -72,6 +72,12 @@ pub trait TaskStore: Send + Sync + 'static {
     /// Moves a task that is not finished to another priority, at its old place; a recorded lease stays. [`crate::Error::NotFound`],
     /// or [`crate::Error::WrongState`] when it is finished; the priority that it has already changes nothing.
     async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task>;
+
+    /// Cancels or puts back the tenant's tasks of a selection, all in one step: of the first few behind a place, in the order of
+    /// places, those that fit. Whoever goes on behind the place that is returned, until there is none, has changed all
+    /// that were there when he began and fit still; doing it again does no harm. Nothing without such a tenant.
+    async fn steer_tasks(&self, tenant: &TenantName, selection: Selection, now: Timestamp)
+    -> Result<Steered>;
 
     /// One task.
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>>;

@@ -11,9 +11,10 @@ use crate::conformance::fixture::{
     Shared, analysis, attempt, claim, completion, document, failure, keyed, lease, moved, name, page, query,
     unknown,
 };
+use crate::conformance::selecting;
 use crate::task::{
-    Attempt, Board, Claim, Completion, Failure, Fence, NewTask, Progress, RecordedLease, TaskState,
-    TenantTasks,
+    Attempt, Board, Claim, Completion, Failure, Fence, NewTask, Progress, RecordedLease, Steering,
+    TaskFilter, TaskState, TenantTasks,
 };
 use crate::{Error, Result};
 
@@ -111,6 +112,22 @@ impl World {
             return self.task_of(number, foreign);
         }
         (tenant((number + u8::from(foreign)) % 3), tasks[usize::from(number) % tasks.len()].id)
+    }
+
+    /// Steers a tenant's tasks, in steps of a size.
+    pub(super) async fn steer(
+        &self,
+        number: u8,
+        (revive, state): (bool, u8),
+        error: bool,
+        step: (u32, bool),
+        now: Timestamp,
+    ) -> String {
+        let steering = if revive { Steering::Revive } else { Steering::Cancel };
+        let state = steering.states().get(usize::from(state)).copied();
+        let error = if error { "no luck".to_owned() } else { String::new() };
+        let filter = TaskFilter { state, error, ..TaskFilter::default() };
+        format!("{:?}", selecting::steer(&self.store, &tenant(number), steering, &filter, step, now).await)
     }
 
     /// The same text with the numbers of tasks instead of their ids.

@@ -122,6 +122,13 @@ impl Row {
         self.task.finished_at = Some(now);
     }
 
+    pub(in crate::memory) fn revive(&mut self, now: Timestamp) {
+        let task = &mut self.task;
+        task.new.run_at = now;
+        (task.state, task.attempt, task.started_at, task.finished_at) = (TaskState::Waiting, 0, None, None);
+        task.worker.clear();
+    }
+
     /// Ends the attempt.
     fn end(&mut self, attempt: Attempt) {
         self.lease = None;
