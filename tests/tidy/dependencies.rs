@@ -36,6 +36,8 @@ const TABLE: &[Row] = &[
     Row("gateway", &["proto", "chassis", "kernel"], &[SQL]),
     Row("tidemill", ALL, &[SQL]),
     Row("tests", ALL, &[]),
+    // A program, so `anyhow` is right for it.
+    Row("bench-peer", ALL, &[SQL]),
 ];
 
 /// A crate of the workspace with its dependencies by full name.
