@@ -53,6 +53,7 @@ fn context_of<T>(request: &Request<T>) -> (String, String) {
 #[tonic::async_trait]
 impl SchedulingService for Fakes {
     type WatchQueueStream = Answers<WatchQueueResponse>;
+    type SubmitTaskStreamStream = Answers<SubmitTaskStreamResponse>;
 
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<GetTaskResponse>, Status> {
         let (tenant, trace_parent) = context_of(&request);
@@ -111,6 +112,9 @@ impl SchedulingService for Fakes {
     absent! {
         retry_task(RetryTaskRequest) -> RetryTaskResponse;
         get_queue(GetQueueRequest) -> GetQueueResponse;
+        submit_task_stream(Streaming<SubmitTaskStreamRequest>) -> Self::SubmitTaskStreamStream;
+        cancel_tasks(CancelTasksRequest) -> CancelTasksResponse;
+        retry_tasks(RetryTasksRequest) -> RetryTasksResponse;
         prioritise_task(PrioritiseTaskRequest) -> PrioritiseTaskResponse;
     }
 }
