@@ -4,7 +4,7 @@
 //! both pure. Who acts on it: nobody (the advice is read by `GetScaling`), the workers of this process by their slots
 //! ([`Pool`]), KEDA by its own protocol (`keda`).
 //!
-//! To add a component: a table in `[scheduling.scaling.components]`. To add an actuator: follow [`Advices`].
+//! To add a component: a table in `[scheduling.scaling.components]`. To add an actuator: follow `Advices`.
 
 pub(crate) mod board;
 pub mod config;
