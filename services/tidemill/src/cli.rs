@@ -122,6 +122,23 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// One of the same name would be taken for the global one, in silence.
+    #[test]
+    fn no_option_has_the_name_of_a_global_one() {
+        fn check(command: &clap::Command, globals: &[&str], path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            for own in command.get_arguments().filter(|own| !own.is_global_set()) {
+                assert!(!globals.contains(&own.get_id().as_str()), "{path} has another {}", own.get_id());
+            }
+            command.get_subcommands().for_each(|sub| check(sub, globals, &path));
+        }
+        let command = Cli::command();
+        let globals: Vec<&str> =
+            command.get_arguments().filter(|own| own.is_global_set()).map(|own| own.get_id().as_str()).collect();
+        assert!(globals.contains(&"key"));
+        check(&command, &globals, "");
+    }
+
     #[test]
     fn every_command_that_does_something_shows_an_example() {
         fn check(command: &clap::Command, path: &str) {

@@ -13,7 +13,7 @@ use crate::output::{self, Table};
 pub(crate) enum Action {
     /// Set a limit, or change the one of the same scope
     #[command(
-        after_help = "Examples:\n  tidemill limit set --kind analyze --concurrency 8\n  tidemill limit set --key model:small --per-second 50000 --burst 200000"
+        after_help = "Examples:\n  tidemill limit set --kind analyze --concurrency 8\n  tidemill limit set --limit-key model:small --per-second 50000 --burst 200000"
     )]
     Set(Set),
     /// List the limits and what they hold back
@@ -35,13 +35,13 @@ pub(crate) struct Of {
     #[arg(long, default_value = "", hide_default_value = true)]
     kind: String,
     /// Tasks with this limit key
-    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "kind")]
-    key: String,
+    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "kind", value_name = "KEY")]
+    limit_key: String,
 }
 
 impl From<Of> for api::Scope {
     fn from(of: Of) -> Self {
-        Self { kind: of.kind, key: of.key, priority: 0 }
+        Self { kind: of.kind, key: of.limit_key, priority: 0 }
     }
 }
 

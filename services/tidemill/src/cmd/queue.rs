@@ -30,8 +30,8 @@ pub(crate) struct Of {
     #[arg(long, default_value = "", hide_default_value = true)]
     kind: String,
     /// Tasks with this limit key
-    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "kind")]
-    key: String,
+    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "kind", value_name = "KEY")]
+    limit_key: String,
     /// Tasks of this kind and priority
     #[arg(long, value_enum, requires = "kind")]
     priority: Option<Priority>,
@@ -40,7 +40,7 @@ pub(crate) struct Of {
 /// Pauses, resumes.
 pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
     let scope =
-        |of: Of| api::Scope { kind: of.kind, key: of.key, priority: of.priority.map_or(0, i32::from) };
+        |of: Of| api::Scope { kind: of.kind, key: of.limit_key, priority: of.priority.map_or(0, i32::from) };
     match action {
         Action::Pause(of) => {
             let scope = scope(of);

@@ -2,23 +2,24 @@
 
 mod many;
 mod stream;
+mod submit;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use tidemill_proto::scheduling::v1::{
     CancelTaskRequest, ExplainTaskRequest, GetTaskRequest, ListTasksRequest, PrioritiseTaskRequest,
-    RetryTaskRequest, SubmitTasksRequest,
+    RetryTaskRequest,
 };
-use tidemill_proto::types::v1::{NewTask, Task, TaskOptions};
+use tidemill_proto::types::v1::Task;
 
 use super::label::{self, Priority, State};
 use crate::client::Client;
 use crate::exit::{Exit, Hint};
 use crate::output::{self, Table};
 use many::{Steering, Which};
+use submit::Submit;
 
 /// What to do with them.
 #[derive(Debug, Subcommand)]
@@ -31,7 +32,7 @@ pub(crate) enum Action {
     Show(One),
     /// Submit a task of a kind that a worker of yours runs, or a file of tasks
     #[command(
-        after_help = "Examples:\n  tidemill task submit resize --payload '{\"image\": 17}' --key resize-17 --limit-key model:small\n  tidemill task submit --file tasks.jsonl\n\nA line of a file is a task: {\"kind\": \"resize\", \"payload\": {\"image\": 17}, \"priority\": \"PRIORITY_BACKGROUND\"}, with the\nfields of the contract (key, run_at, max_attempts, options and so on). A line without a key gets one that is made of the\nline and its number: a command that was cut off goes on when it is given again, and a file is not queued twice."
+        after_help = "Examples:\n  tidemill task submit resize --payload '{\"image\": 17}' --idempotency-key resize-17 --limit-key model:small\n  tidemill task submit --file tasks.jsonl\n\nA line of a file is a task: {\"kind\": \"resize\", \"payload\": {\"image\": 17}, \"priority\": \"PRIORITY_BACKGROUND\"}, with the\nfields of the contract (key, run_at, max_attempts, options and so on). A line without a key gets one that is made of the\nline and its number: a command that was cut off goes on when it is given again, and a file is not queued twice."
     )]
     Submit(Submit),
     /// Say why a task waits and when it should start
@@ -94,42 +95,6 @@ pub(crate) struct Prioritise {
     json: bool,
 }
 
-/// A new task.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Submit {
-    /// What has to be done: 1 to 63 of a-z, 0-9, dot, dash and underscore
-    #[arg(required_unless_present = "file")]
-    kind: Option<String>,
-    /// Tasks to be streamed, a JSON object a line; `-` is stdin
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with_all = ["kind", "payload", "priority", "key", "limit_keys", "cost", "order_key"]
-    )]
-    file: Option<PathBuf>,
-    /// Print the counts of a file as JSON
-    #[arg(long, requires = "file")]
-    json: bool,
-    /// What the worker needs to know
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
-    payload: String,
-    /// How urgent it is
-    #[arg(long, value_enum, default_value = "normal")]
-    priority: Priority,
-    /// Idempotency key: a second task with it is not made
-    #[arg(long, default_value = "", hide_default_value = true)]
-    key: String,
-    /// Limits that it counts against besides those of its tenant and kind
-    #[arg(long = "limit-key", value_name = "KEY")]
-    limit_keys: Vec<String>,
-    /// What it takes of its tenant's share and of weighted limits
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    cost: u32,
-    /// Tasks with the same order key run one at a time, in order
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
-    order_key: String,
-}
-
 /// Lists, shows, submits, explains, cancels, retries, prioritises.
 pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
     let mut queue = client.scheduling();
@@ -141,13 +106,7 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
         Action::Show(One { id, json }) => {
             (queue.get_task(GetTaskRequest { id }).await.with_context(which)?.into_inner().task, json)
         }
-        Action::Submit(Submit { file: Some(file), json, .. }) => {
-            return stream::submit(file, json, client).await;
-        }
-        Action::Submit(new) => {
-            submit(new, client).await?;
-            return Ok(Exit::Done);
-        }
+        Action::Submit(new) => return submit::run(new, client).await,
         Action::Explain(One { id, json }) => {
             explain(id, json, client).await?;
             return Ok(Exit::Done);
@@ -185,33 +144,6 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
 /// What to do when there is no such task, or not in the state that is needed.
 fn which() -> Hint {
     Hint("`tidemill task list` shows the tasks of this tenant with their states".to_owned())
-}
-
-async fn submit(new: Submit, client: &Client) -> Result<()> {
-    let plain = new.limit_keys.is_empty() && new.cost <= 1 && new.order_key.is_empty();
-    let options = TaskOptions {
-        limit_keys: new.limit_keys,
-        cost: new.cost,
-        order_key: new.order_key,
-        ..TaskOptions::default()
-    };
-    let task = NewTask {
-        kind: new.kind.unwrap_or_default(),
-        payload: new.payload,
-        priority: new.priority.into(),
-        key: new.key,
-        options: (!plain).then(|| Box::new(options)),
-        ..NewTask::default()
-    };
-    let request = SubmitTasksRequest { tasks: vec![task] };
-    let tasks = client.scheduling().submit_tasks(request).await?.into_inner().tasks;
-    for task in tasks {
-        output::line(&task.id)?;
-        if task.duplicate {
-            output::note("a task with this key was submitted before: this is its id");
-        }
-    }
-    Ok(())
 }
 
 async fn explain(id: String, json: bool, client: &Client) -> Result<()> {

@@ -11,4 +11,5 @@ mod keys;
 mod mesh;
 mod migrate;
 mod start;
+mod steering;
 mod up_and_push;

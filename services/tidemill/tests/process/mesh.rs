@@ -49,6 +49,16 @@ impl Told {
         assert!(!self.err.contains("panicked"), "{self:?}");
         self
     }
+
+    /// Fails unless it ended well and printed each of these on stdout.
+    #[track_caller]
+    pub(crate) fn shows(self, parts: &[&str]) -> Self {
+        let told = self.expect(0, &[]);
+        for part in parts {
+            assert!(told.out.contains(part), "{part:?} is not in {told:?}");
+        }
+        told
+    }
 }
 
 impl From<Output> for Told {

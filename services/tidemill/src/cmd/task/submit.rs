@@ -1,0 +1,98 @@
+//! `tidemill task submit`: one task, or a file of them.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use tidemill_kernel::Timestamp;
+use tidemill_proto::scheduling::v1::SubmitTasksRequest;
+use tidemill_proto::time::from_micros;
+use tidemill_proto::types::v1::{NewTask, TaskOptions};
+
+use super::stream;
+use crate::client::Client;
+use crate::cmd::label::Priority;
+use crate::exit::Exit;
+use crate::output;
+
+/// A new task.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Submit {
+    /// What has to be done: 1 to 63 of a-z, 0-9, dot, dash and underscore
+    #[arg(required_unless_present = "file")]
+    kind: Option<String>,
+    /// Tasks to be streamed, a JSON object a line; `-` is stdin
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["kind", "payload", "priority", "idempotency_key", "run_at", "deadline", "max_attempts", "limit_keys", "cost", "order_key"]
+    )]
+    file: Option<PathBuf>,
+    /// Print the counts of a file as JSON
+    #[arg(long, requires = "file")]
+    json: bool,
+    /// What the worker needs to know
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    payload: String,
+    /// How urgent it is
+    #[arg(long, value_enum, default_value = "normal")]
+    priority: Priority,
+    /// Idempotency key: a second task with it is not made
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
+    idempotency_key: String,
+    /// Not to be started before this moment: 2026-01-31T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    run_at: Option<Timestamp>,
+    /// Dropped if it has not been started by this moment; of its tenant's tasks the earliest goes first
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<Timestamp>,
+    /// How many attempts it has, 5 when not said
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    max_attempts: i32,
+    /// Limits that it counts against besides those of its tenant and kind
+    #[arg(long = "limit-key", value_name = "KEY")]
+    limit_keys: Vec<String>,
+    /// What it takes of its tenant's share and of weighted limits
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    cost: u32,
+    /// Tasks with the same order key run one at a time, in order
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
+    order_key: String,
+}
+
+/// Submits it, or what the file has.
+pub(super) async fn run(new: Submit, client: &Client) -> Result<Exit> {
+    if let Some(file) = new.file {
+        return stream::submit(file, new.json, client).await;
+    }
+    let request = SubmitTasksRequest { tasks: vec![task(new)] };
+    let tasks = client.scheduling().submit_tasks(request).await?.into_inner().tasks;
+    for task in tasks {
+        output::line(&task.id)?;
+        if task.duplicate {
+            output::note("a task with this key was submitted before: this is its id");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn task(new: Submit) -> NewTask {
+    let moment = |moment: Option<Timestamp>| moment.map(|moment| from_micros(moment.as_micros()));
+    let options = TaskOptions {
+        deadline: moment(new.deadline),
+        limit_keys: new.limit_keys,
+        // One is what is not said.
+        cost: if new.cost == 1 { 0 } else { new.cost },
+        order_key: new.order_key,
+        ..TaskOptions::default()
+    };
+    NewTask {
+        kind: new.kind.unwrap_or_default(),
+        payload: new.payload,
+        priority: new.priority.into(),
+        key: new.idempotency_key,
+        run_at: moment(new.run_at),
+        max_attempts: new.max_attempts,
+        options: (options != TaskOptions::default()).then(|| Box::new(options)),
+        ..NewTask::default()
+    }
+}

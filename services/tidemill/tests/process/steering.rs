@@ -1,0 +1,47 @@
+//! The queue steered from the command line: tasks, limits, pauses, schedules.
+
+use crate::mesh::{Mesh, folder};
+
+#[test]
+fn tasks_limits_and_pauses_are_told_and_explained() {
+    let folder = folder(&[]);
+    let mesh = Mesh::up(folder.path());
+    let submit = ["task", "submit", "resize", "--payload", "{}", "--limit-key", "model:small"];
+    let keyed = [&submit[..], &["--idempotency-key", "resize-17"]].concat();
+    let id = mesh.call(&keyed).shows(&[]).out.trim().to_owned();
+    let again = mesh.call(&keyed).expect(0, &["submitted before"]);
+    assert_eq!(again.out.trim(), id);
+
+    mesh.call(&["limit", "set", "--limit-key", "model:small", "--concurrency", "2"])
+        .shows(&["limited tasks with key model:small"]);
+    mesh.call(&["limit", "list"]).shows(&["model:small"]);
+    mesh.call(&["task", "explain", &id]).shows(&["does not run tasks of kind resize"]);
+    mesh.call(&["queue", "pause", "--limit-key", "model:small"]).shows(&["paused"]);
+    mesh.call(&["task", "explain", &id]).shows(&["paused"]);
+    mesh.call(&["queue", "resume", "--limit-key", "model:small"]).shows(&["resumed"]);
+    mesh.call(&["limit", "remove", "--limit-key", "model:small"]).shows(&["no limit"]);
+    let left = mesh.call(&["limit", "list", "--json"]).shows(&[]).out;
+    assert!(!left.contains("model:small"), "{left}");
+
+    let later = [&submit[..], &["--run-at", "2999-01-01T00:00:00Z", "--max-attempts", "2"]].concat();
+    let later = mesh.call(&later).shows(&[]).out.trim().to_owned();
+    mesh.call(&["task", "explain", &later]).shows(&["2999-01-01"]);
+    mesh.call(&["task", "prioritise", &later, "interactive"]).shows(&["interactive"]);
+    mesh.call(&["task", "cancel", "--kind", "resize"]).shows(&["2 cancelled"]);
+    mesh.call(&["task", "retry", "--state", "cancelled", "--dry-run"]).shows(&["2 would be"]);
+}
+
+#[test]
+fn schedules_are_set_listed_and_removed() {
+    let folder = folder(&[]);
+    let mesh = Mesh::up(folder.path());
+    mesh.call(&["schedule", "set", "nightly", "30 2 * * *", "resize", "--time-zone", "Europe/Berlin"])
+        .shows(&["nightly"]);
+    mesh.call(&["schedule", "list"]).shows(&["nightly", "30 2 * * *", "Europe/Berlin", "resize"]);
+    mesh.call(&["schedule", "set", "nightly", "61 2 * * *", "resize"]).expect(2, &["cron"]);
+    mesh.call(&["schedule", "set", "nightly", "* * * * *", "resize", "--time-zone", "Atlantis"])
+        .expect(2, &["Atlantis"]);
+    mesh.call(&["schedule", "remove", "nightly"]).shows(&[]);
+    let left = mesh.call(&["schedule", "list", "--json"]).shows(&[]).out;
+    assert_eq!(left.trim(), "");
+}
