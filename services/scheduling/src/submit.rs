@@ -1,15 +1,21 @@
 //! Group commit across callers: the submissions that wait share one call of the store. A lone one never waits for
-//! company; under load the size of a group follows the time of a commit.
+//! company. Where several callers come again and again, a call waits for them for a moment, a part of what the last one took:
+//! otherwise the first of them would have a commit for himself, and all others would wait for it.
 
 use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
+use tidemill_chassis::clock::Stopwatch;
 use tidemill_chassis::{Wire, Written};
 use tidemill_kernel::Id;
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::time::from_micros;
 use tidemill_proto::types::v1::{NewTask, Task, TaskState};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
+use tokio::task::yield_now;
 use tonic::{Request, Status};
 use tracing::{Instrument, Span};
 
@@ -22,6 +28,10 @@ const MOST: usize = 4_000;
 const BYTES: usize = 8 << 20;
 /// How many calls are under way at once: while one is made durable, the next gathers.
 const AT_ONCE: usize = 2;
+/// So many tasks are worth a call of their own while another one is under way.
+const MANY: usize = 500;
+/// The part of the last call's time that the next one waits for company at most.
+const PATIENCE: u32 = 4;
 
 /// What a caller gets: what became of his tasks, and what to read behind.
 pub(crate) type Answer = Result<(Vec<store::AppendedTask>, Written), Status>;
@@ -42,10 +52,12 @@ impl Submitter {
     /// Begins to gather; ends when the last way to it is gone.
     pub(crate) fn start(tasks: TaskStoreServiceClient<Wire>, handle: Handle) -> Self {
         let (sender, submissions) = mpsc::unbounded_channel();
-        let submissions = std::sync::Arc::new(tokio::sync::Mutex::new(submissions));
+        let waiting = Arc::new(Mutex::new(submissions));
+        let turn = Arc::<Mutex<Company>>::default();
         for _ in 0..AT_ONCE {
-            let lane = Lane { tasks: tasks.clone(), handle: handle.clone() };
-            tokio::spawn(lane.run(submissions.clone()));
+            let (waiting, turn) = (Arc::clone(&waiting), Arc::clone(&turn));
+            let lane = Lane { tasks: tasks.clone(), handle: handle.clone(), waiting, turn };
+            tokio::spawn(lane.run());
         }
         Self(sender)
     }
@@ -63,17 +75,27 @@ impl Submitter {
 struct Lane {
     tasks: TaskStoreServiceClient<Wire>,
     handle: Handle,
+    waiting: Arc<Mutex<mpsc::UnboundedReceiver<Submission>>>,
+    /// The turn of small groups: one at a time, so that what waits meanwhile goes together.
+    turn: Arc<Mutex<Company>>,
 }
 
 impl Lane {
-    async fn run(self, submissions: std::sync::Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Submission>>>) {
+    async fn run(self) {
         loop {
-            let group = {
-                let mut submissions = submissions.lock().await;
-                let Some(first) = submissions.recv().await else { return };
-                gather(first, &mut submissions)
-            };
-            self.store(group).await;
+            let mut waiting = self.waiting.lock().await;
+            let Some(first) = waiting.recv().await else { return };
+            let mut group = Group::of(first);
+            let mut turn = group.until_its_turn(&mut waiting, &self.turn).await;
+            if let Some(company) = &turn {
+                group.wait_for(company, &mut waiting).await;
+            }
+            drop(waiting);
+            let (callers, watch) = (group.submissions.len(), Stopwatch::start());
+            self.store(group.submissions).await;
+            if let Some(company) = &mut turn {
+                company.note(callers, watch.elapsed());
+            }
         }
     }
 
@@ -138,17 +160,81 @@ impl Lane {
     }
 }
 
-/// The first submission and those that wait behind it, as far as they fit into one call.
-fn gather(first: Submission, waiting: &mut mpsc::UnboundedReceiver<Submission>) -> Vec<Submission> {
-    let size = |one: &Submission| one.tasks.iter().map(|task| 100 + task.payload.len()).sum::<usize>();
-    let (mut count, mut bytes) = (first.tasks.len(), size(&first));
-    let mut group = vec![first];
-    while count < MOST && bytes < BYTES {
-        let Ok(next) = waiting.try_recv() else { break };
-        (count, bytes) = (count + next.tasks.len(), bytes + size(&next));
-        group.push(next);
+/// Who usually goes together, and how long the last call took.
+#[derive(Debug, Default)]
+struct Company {
+    callers: usize,
+    took: Duration,
+}
+
+impl Company {
+    fn note(&mut self, callers: usize, took: Duration) {
+        // Who has gone is forgotten within a few calls.
+        self.callers = callers.max(self.callers - self.callers.div_ceil(4));
+        self.took = took;
     }
-    group
+}
+
+/// Submissions that share a call.
+struct Group {
+    submissions: Vec<Submission>,
+    tasks: usize,
+    bytes: usize,
+}
+
+impl Group {
+    fn of(first: Submission) -> Self {
+        let mut group = Self { submissions: Vec::new(), tasks: 0, bytes: 0 };
+        group.push(first);
+        group
+    }
+
+    fn push(&mut self, one: Submission) {
+        self.tasks += one.tasks.len();
+        self.bytes += one.tasks.iter().map(|task| 100 + task.payload.len()).sum::<usize>();
+        self.submissions.push(one);
+    }
+
+    fn is_full(&self) -> bool {
+        self.tasks >= MOST || self.bytes >= BYTES
+    }
+
+    /// Takes in what waits already.
+    fn fill(&mut self, waiting: &mut mpsc::UnboundedReceiver<Submission>) {
+        while !self.is_full() {
+            let Ok(next) = waiting.try_recv() else { return };
+            self.push(next);
+        }
+    }
+
+    /// Grows until it is the turn of small groups, or until it is none.
+    async fn until_its_turn(
+        &mut self,
+        waiting: &mut mpsc::UnboundedReceiver<Submission>,
+        turn: &Arc<Mutex<Company>>,
+    ) -> Option<OwnedMutexGuard<Company>> {
+        let mut its_turn = pin!(Arc::clone(turn).lock_owned());
+        loop {
+            self.fill(waiting);
+            if self.tasks >= MANY {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                company = &mut its_turn => return Some(company),
+                Some(next) = waiting.recv() => self.push(next),
+            }
+        }
+    }
+
+    /// Waits a moment for those who came the last times.
+    async fn wait_for(&mut self, company: &Company, waiting: &mut mpsc::UnboundedReceiver<Submission>) {
+        let (patience, watch) = (company.took / PATIENCE, Stopwatch::start());
+        while self.submissions.len() < company.callers && !self.is_full() && watch.elapsed() < patience {
+            yield_now().await;
+            self.fill(waiting);
+        }
+    }
 }
 
 /// A task that was just stored, as the store would tell of it.
