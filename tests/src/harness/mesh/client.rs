@@ -52,13 +52,20 @@ impl Mesh {
         Ok(Counts { documents: of("documents"), matches: of("matches"), analyses: of("analyses") })
     }
 
-    /// Waits until every match has its analysis.
+    /// Waits until every match has its analysis, for as long as there are more and more of them.
     ///
     /// # Errors
-    /// When that takes longer than two minutes.
+    /// When for a minute none was added.
     pub async fn until_analysed(&self) -> Result<Counts> {
-        let done = || async { self.counts().ok().filter(|counts| counts.analyses == counts.matches) };
-        poll::until("every match is analysed", Duration::from_secs(120), done).await
+        let mut before = None;
+        loop {
+            let now = || async { self.counts().ok().filter(|counts| Some(*counts) != before) };
+            let counts = poll::until("another match is analysed", Duration::from_secs(60), now).await?;
+            if counts.analyses == counts.matches {
+                return Ok(counts);
+            }
+            before = Some(counts);
+        }
     }
 }
 
