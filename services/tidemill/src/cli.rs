@@ -133,8 +133,11 @@ mod tests {
             command.get_subcommands().for_each(|sub| check(sub, globals, &path));
         }
         let command = Cli::command();
-        let globals: Vec<&str> =
-            command.get_arguments().filter(|own| own.is_global_set()).map(|own| own.get_id().as_str()).collect();
+        let globals: Vec<&str> = command
+            .get_arguments()
+            .filter(|own| own.is_global_set())
+            .map(|own| own.get_id().as_str())
+            .collect();
         assert!(globals.contains(&"key"));
         check(&command, &globals, "");
     }
