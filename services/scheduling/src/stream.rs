@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_rejection_names_the_field_of_the_task_alone() {
         for (path, field) in [
-            ("batches[0].tasks[3].kind", "kind"),
+            ("tasks[3].kind", "kind"),
             ("tasks.options", "options"),
             ("tasks[0].options.cost", "options.cost"),
             ("payload", "payload"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_chassis::clock::Stopwatch;
-use tidemill_chassis::{Wire, Written};
+use tidemill_chassis::{FaultExt, Wire, Written, fault};
 use tidemill_kernel::Id;
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
@@ -134,7 +134,8 @@ impl Lane {
         }
         let span = group.first().map_or_else(Span::none, |first| first.span.clone());
         let request = Request::new(store::AppendTasksRequest { batches });
-        let answer = self.tasks.clone().append_tasks(request).instrument(span).await?;
+        let stored = self.tasks.clone().append_tasks(request).instrument(span).await;
+        let answer = stored.map_err(|fault| if group.len() == 1 { of_the_caller(&fault) } else { fault })?;
         let written = Written::of(&answer);
         let mut appended: Vec<_> =
             answer.into_inner().batches.into_iter().map(|batch| batch.tasks.into_iter()).collect();
@@ -257,6 +258,20 @@ pub(crate) fn waiting(tenant: &str, new: NewTask, id: &str) -> Option<Task> {
         options: new.options,
         ..Task::default()
     })
+}
+
+/// A refusal of one caller's tasks, in the words of what he sent: he knows nothing of batches.
+fn of_the_caller(status: &Status) -> Status {
+    const OURS: &str = "batches[0].";
+    let mut fault = fault::from_status(status);
+    if fault.violations.is_empty() {
+        return status.clone();
+    }
+    fault.message = fault.message.replacen(OURS, "", 1);
+    for violation in &mut fault.violations {
+        violation.field = violation.field.trim_start_matches(OURS).to_owned();
+    }
+    fault.into_status()
 }
 
 /// Whether the store refused what was sent, so that a part of it may be taken.

@@ -1,4 +1,4 @@
-//! Which task runs next, and what becomes of it: order, fairness, limits, matching, leases and retries as pure decisions.
+//! Which task runs next, and what becomes of it: order, fairness, limits, matching and retries as pure decisions.
 //!
 //! The scheduler feeds a [`Policy`] with what its store holds and carries out what the policy picks; the simulator does
 //! the same with simulated work.
@@ -26,7 +26,6 @@ mod fair;
 mod gate;
 mod heap;
 mod intern;
-mod lease;
 mod limits;
 mod line;
 mod meter;
@@ -44,7 +43,6 @@ mod worker;
 pub use candidate::{Candidate, Enqueued, Kind, QueueKey};
 pub use config::{Overload, PolicyConfig, Shares, TenantLimits};
 pub use error::Error;
-pub use lease::{Lease, LeaseTable};
 pub use limits::{Limit, LimitStatus, OnFull, Rate, Scope, Share, Verdict};
 pub use policy::Policy;
 pub use policy::admission::{Admit, Arrival, Refusal};

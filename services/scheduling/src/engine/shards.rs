@@ -157,8 +157,8 @@ impl Engine {
         self.shards.next = Timestamp::default();
     }
 
-    /// Asks for shards, four times per lease, more often when draining. A draining scheduler gives its shards up when nothing of them runs here, or when
-    /// others are there to take them and everything that runs is recorded.
+    /// Asks for shards, four times per lease, more often when draining. A draining scheduler gives its shards up when
+    /// nothing of them runs here, or when others are there to take them and everything that runs is recorded.
     pub(super) fn claim(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.shards.asking || now < self.shards.next {
             return;

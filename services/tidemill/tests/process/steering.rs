@@ -12,6 +12,9 @@ fn tasks_limits_and_pauses_are_told_and_explained() {
     let again = mesh.call(&keyed).expect(0, &["submitted before"]);
     assert_eq!(again.out.trim(), id);
 
+    let wrong = mesh.call(&["task", "submit", "Bad kind"]).expect(2, &["tasks[0].kind", "`Bad kind`"]);
+    assert!(!wrong.err.contains("batches"), "{wrong:?}");
+    mesh.call(&["limit", "set", "--limit-key", "model:small"]).expect(2, &["limits nothing"]);
     mesh.call(&["limit", "set", "--limit-key", "model:small", "--concurrency", "2"])
         .shows(&["limited tasks with key model:small"]);
     mesh.call(&["limit", "list"]).shows(&["model:small"]);
