@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry;
 
-use tidemill_kernel::Id;
+use tidemill_kernel::{Id, Timestamp};
 use tidemill_proto::scheduling::v1::work_request::Message as Say;
 use tidemill_proto::scheduling::v1::{Cancel, CloseKey, Heartbeat, Leases, Outcome, Progress, RunningTask};
 use tidemill_proto::time::from_micros;
@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant};
 use tracing::{debug, warn};
 
+use super::link::Link;
 use super::{Effect, Job, LinkId, Pool, Ticket};
 use crate::handler::{Done, Failed};
 use crate::outbox::Outbox;
@@ -62,7 +63,15 @@ impl Pool {
         (link.hears() && !link.tells_shards).then_some(held.link)
     }
 
-    /// Takes leases on. Those of a worker that drains are run too: they were on their way.
+    /// Whether another scheduler says by now that it runs the shard. One that stood still may hand out what it decided before, which
+    /// the other has long given to somebody.
+    fn is_late(&self, from: LinkId, shard: u32) -> bool {
+        let owner = self.owners.get(&shard).and_then(|owners| owners.last());
+        owner.is_some_and(|owner| *owner != from && self.links.get(owner).is_some_and(Link::hears))
+    }
+
+    /// Takes leases on. Those of a worker that drains are run too: they were on their way. Late ones are not begun but put off: if
+    /// they hold all the same, that costs their tasks nothing.
     pub(super) fn on_leases(&mut self, id: LinkId, leases: Leases, now: Instant) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let count = u32::try_from(leases.leases.len()).unwrap_or(u32::MAX);
@@ -70,22 +79,29 @@ impl Pool {
         link.spent = link.spent.saturating_add(count);
         let until = now + link.lease;
         let mut jobs = Vec::with_capacity(leases.leases.len());
+        let mut late = Vec::new();
         for lease in leases.leases {
             let task = lease.task.unwrap_or_default();
             let Ok(key) = task.id.parse::<Id>() else {
                 warn!(task = task.id, "a lease without a task that can be named was passed over");
                 continue;
             };
+            let (shard, token) = (shard(key), lease.token);
+            let is_late = self.is_late(id, shard);
+            if is_late && self.held.contains_key(&key) {
+                debug!(%key, "a late lease of a task that is held was passed over");
+                continue;
+            }
             self.serial += 1;
-            let held = Held {
-                serial: self.serial,
-                token: lease.token,
-                link: id,
-                shard: shard(key),
-                until,
-                state: State::Running(None),
-                progress: None,
-            };
+            let (serial, state, progress) = (self.serial, State::Running(None), None);
+            let mut held = Held { serial, token, link: id, shard, until, state, progress };
+            if is_late {
+                let now = Timestamp::default();
+                held.state = State::Ended(Err(Failed::snooze(now, "its shard has moved on")), None);
+                self.held.insert(key, held);
+                late.push(key);
+                continue;
+            }
             // A scheduler leases a task again when the earlier lease is over.
             self.stop(key, None);
             self.held.insert(key, held);
@@ -94,8 +110,10 @@ impl Pool {
             jobs.push(Job { ticket, task, checkpoint: lease.checkpoint });
         }
         if !jobs.is_empty() {
-            self.effects.push(Effect::Run(jobs, leases.batches));
+            let batches = if late.is_empty() { leases.batches } else { Vec::new() };
+            self.effects.push(Effect::Run(jobs, batches));
         }
+        self.send(&late);
         self.rebalance();
     }
 

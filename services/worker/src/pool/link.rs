@@ -134,6 +134,8 @@ impl Pool {
         } else {
             self.links.remove(&id);
         }
+        // Another scheduler may run the shards by now.
+        self.send_held_back();
         self.spread();
     }
 
