@@ -119,8 +119,8 @@ pub(crate) enum Event {
     Settled { settlement: Settlement, accepted: Vec<bool>, follow_ups: Vec<Task> },
     /// The store could not be told of ended attempts.
     SettleFailed(Settlement),
-    /// Leases are recorded, but for those of tasks that are gone.
-    Recorded { leases: Vec<(Id, Id)>, gone: Vec<Id> },
+    /// Leases are recorded, but for those of tasks that are gone, and others forgotten.
+    Recorded { leases: Vec<(Id, Id)>, given_back: Vec<Id>, gone: Vec<Id> },
     /// Leases could not be recorded.
     RecordFailed { leases: Vec<(Id, Id)>, given_back: Vec<Id> },
     /// A shard has another owner by now.
@@ -335,7 +335,9 @@ impl Engine {
                 self.on_settled(settlement, &accepted, follow_ups, now, effects);
             }
             Event::SettleFailed(settlement) => self.on_settle_failed(settlement, effects),
-            Event::Recorded { leases, gone } => self.on_recorded(&leases, &gone, now, effects),
+            Event::Recorded { leases, given_back, gone } => {
+                self.on_recorded(&leases, &given_back, &gone, now, effects);
+            }
             Event::RecordFailed { leases, given_back } => self.on_record_failed(&leases, given_back),
             Event::Fenced(shard) => self.lose(shard, effects),
             Event::Tick => self.on_tick(now, effects),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use tidemill_kernel::{Id, Shard, Timestamp};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::storage::v1 as store;
@@ -24,6 +25,8 @@ pub(super) struct Records {
     young: VecDeque<(Timestamp, Id, Id)>,
     /// Tasks whose recorded lease was given back.
     given_back: BTreeSet<Id>,
+    /// Tasks that requests under way name, and how many do: whichever comes first at the store, they leave a lease or take one.
+    told: HashMap<Id, u32>,
     /// How far tasks are, the latest word of each.
     progress: BTreeMap<Id, store::TaskProgress>,
 }
@@ -42,6 +45,23 @@ impl Records {
     /// Forgets that a lease was given back: the next one takes its place in the store.
     pub(super) fn take_back(&mut self, task: Id) -> bool {
         self.given_back.remove(&task)
+    }
+
+    /// Whether the store may have, now or in a moment, a lease of this task that was given back or is over.
+    pub(super) fn may_be_there(&mut self, task: Id) -> bool {
+        self.take_back(task) || self.told.contains_key(&task)
+    }
+
+    /// A request was answered, or was not heard.
+    fn answered<'a>(&mut self, tasks: impl Iterator<Item = &'a Id>) {
+        for task in tasks {
+            if let Entry::Occupied(mut told) = self.told.entry(*task) {
+                *told.get_mut() -= 1;
+                if *told.get() == 0 {
+                    told.remove();
+                }
+            }
+        }
     }
 
     /// Forgets what was to be told of a shard: that is its next owner's.
@@ -85,7 +105,7 @@ impl Engine {
 
     /// Asks the store to record leases, in as many requests as it takes.
     pub(super) fn send_records(
-        &self,
+        &mut self,
         mut leases: Vec<store::RecordedLease>,
         mut given_back: Vec<Id>,
         effects: &mut Vec<Effect>,
@@ -96,9 +116,10 @@ impl Engine {
                 given_back.split_off(given_back.len().min(REQUEST)),
             );
             let ids = leases.iter().filter_map(|lease| lease.attempt.as_ref()?.task_id.parse::<Id>().ok());
-            let shards = ids.chain(given_back.iter().copied()).map(|id| Shard::of_place(id.place()));
-            let fence = self.shards.fence(shards);
+            let ids: Vec<Id> = ids.chain(given_back.iter().copied()).collect();
+            let fence = self.shards.fence(ids.iter().map(|id| Shard::of_place(id.place())));
             if !fence.is_empty() {
+                ids.into_iter().for_each(|id| *self.records.told.entry(id).or_default() += 1);
                 effects.push(Effect::Record { fence, leases, given_back });
             }
             (leases, given_back) = (rest, later);
@@ -118,10 +139,12 @@ impl Engine {
     pub(super) fn on_recorded(
         &mut self,
         leases: &[(Id, Id)],
+        given_back: &[Id],
         gone: &[Id],
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
+        self.records.answered(leases.iter().map(|(task, _)| task).chain(given_back));
         let until = now + self.config.lease();
         for task in gone {
             // One whose end is being told may be gone by that: the answer says so.
@@ -161,6 +184,7 @@ impl Engine {
 
     /// They are told again; what waited for its record waits in its queue instead.
     pub(super) fn on_record_failed(&mut self, leases: &[(Id, Id)], given_back: Vec<Id>) {
+        self.records.answered(leases.iter().map(|(task, _)| task).chain(&given_back));
         self.forget_vain(leases, &[]);
         let (held, shards) = (&self.held, &self.shards);
         let is_free =

@@ -179,8 +179,9 @@ impl Engine {
         }
         let token = Id::new(now, &mut self.rng);
         let until = now + self.config.lease();
-        // A lease that was given back, and that the store has still: its attempt has not begun.
-        let was_recorded = self.records.take_back(id) || task.state() == TaskState::Running;
+        // A lease that was given back, and that the store has still: its attempt has not begun. Or one that is being recorded
+        // although it is over.
+        let was_recorded = self.records.may_be_there(id) || task.state() == TaskState::Running;
         if task.state() != TaskState::Running {
             task.attempt += 1;
         }

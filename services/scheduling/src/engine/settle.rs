@@ -148,7 +148,7 @@ impl Engine {
                 number: 0,
                 worker: "scheduler".to_owned(),
                 started_at: Some(from_micros(now.as_micros())),
-                recorded: false,
+                recorded: self.records.may_be_there(late.id),
             };
             let error =
                 "dropped: it was not started by its deadline; submit it again with a later one".to_owned();

@@ -370,7 +370,7 @@ fn a_shard_that_another_should_have_is_left_only_when_its_leases_are_written() {
         }
         if tick == 40 {
             let leases = vec![(id(1), lease.token.parse().unwrap())];
-            let _ = engine.handle(Event::Recorded { leases, gone: Vec::new() }, now);
+            let _ = engine.handle(Event::Recorded { leases, given_back: Vec::new(), gone: Vec::new() }, now);
             written = true;
         }
     }

@@ -39,7 +39,7 @@ impl Performer {
         match call(self.deps.tasks.clone().record_leases(request)).await {
             Ok(answer) => {
                 let gone = answer.gone.iter().filter_map(|task| task.parse().ok()).collect();
-                vec![Event::Recorded { leases: named, gone }]
+                vec![Event::Recorded { leases: named, given_back, gone }]
             }
             Err(fault) => {
                 debug!(fault = fault.message(), "cannot record leases: they are told again");

@@ -210,7 +210,7 @@ impl Store {
                 };
                 let gone = ask(self.service.record_leases(Request::new(request)))?.gone;
                 let gone = gone.iter().map(|task| task.parse().unwrap()).collect();
-                events(Event::Recorded { leases: recorded(&leases), gone })
+                events(Event::Recorded { leases: recorded(&leases), given_back, gone })
             }
             Call::Progress(fence, progress) => {
                 let request = api::SaveProgressRequest { fence: convert::fence(&fence), progress };

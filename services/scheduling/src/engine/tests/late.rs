@@ -87,7 +87,7 @@ fn what_is_over_because_its_end_was_told_is_not_cancelled() {
     let (mut engine, lease) = holding();
     let known = recorded(&engine.handle(Event::Tick, ms(125)));
     let told = settlement(&engine.handle(completed(&lease), ms(126))).unwrap();
-    let gone = Event::Recorded { leases: known, gone: vec![id(1)] };
+    let gone = Event::Recorded { leases: known, given_back: Vec::new(), gone: vec![id(1)] };
     assert!(!cancelled(&engine.handle(gone, ms(127))));
     assert_eq!(outcome(&engine.handle(settled(told, true), ms(128))), Some((true, false)));
 }
@@ -209,12 +209,13 @@ fn a_task_that_was_put_back_before_its_cancellation_was_heard_is_not_left_with_a
     };
     let (mut engine, _) = holding();
     let known = recorded(&engine.handle(Event::Tick, ms(125)));
-    let _ = engine.handle(Event::Recorded { leases: known.clone(), gone: Vec::new() }, ms(126));
+    let _ = engine
+        .handle(Event::Recorded { leases: known.clone(), given_back: Vec::new(), gone: Vec::new() }, ms(126));
     let _ = engine.handle(was_cancelled(id(1)), ms(127));
     assert!(given_back(&engine.handle(Event::Tick, ms(250))));
     // Its record may have come after that.
     for late in [
-        Event::Recorded { leases: known.clone(), gone: Vec::new() },
+        Event::Recorded { leases: known.clone(), given_back: Vec::new(), gone: Vec::new() },
         Event::RecordFailed { leases: known, given_back: Vec::new() },
     ] {
         let (mut engine, _) = holding();
@@ -238,4 +239,29 @@ fn of_a_task_that_was_cancelled_nothing_is_remembered() {
     let _ = engine.handle(settled(told, true), ms(2_700));
     let _ = engine.handle(was_cancelled(id(1)), ms(2_800));
     assert_eq!(engine.left_over(), ["1 changed"], "the store is asked whether that is all");
+}
+
+#[test]
+fn an_attempt_that_begins_while_the_lease_before_is_being_recorded_ends_with_what_hangs_on_its_task() {
+    // `true`: the record of the first attempt is asked for while its end is told, and comes after that.
+    for is_late in [true, false] {
+        let (mut engine, lease) = holding();
+        let known = if is_late { recorded(&engine.handle(Event::Tick, ms(125))) } else { Vec::new() };
+        let task_id = lease.task.as_ref().unwrap().id.clone();
+        let snooze = api::Snooze { task_id, token: lease.token, ..api::Snooze::default() };
+        let results = api::Results { snoozes: vec![snooze], ..api::Results::default() };
+        let told = settlement(&engine.handle(Event::Results { session: 1, results }, ms(126))).unwrap();
+        let _ = engine.handle(Event::Credits { session: 1, count: 1 }, ms(126));
+        let fetch = engine.handle(settled(told, true), ms(127)).into_iter().find_map(|effect| match effect {
+            Effect::Fetch { session, picked } => {
+                Some(Event::Fetched { session, picked, tasks: vec![task(1)] })
+            }
+            _ => None,
+        });
+        let again = leases(&engine.handle(fetch.unwrap(), ms(128))).pop().unwrap();
+        let done = Event::Recorded { leases: known, given_back: Vec::new(), gone: Vec::new() };
+        let _ = engine.handle(done, ms(129));
+        let told = settlement(&engine.handle(completed(&again), ms(130))).unwrap();
+        assert_eq!(told.endings[0].attempt.recorded, is_late);
+    }
 }
