@@ -35,6 +35,8 @@ pub struct Rules {
     pub recorded_within: Moment,
     /// Two workers may see two starts in the wrong order if these are not further apart.
     pub order_within: Moment,
+    /// The scheduler that runs a task's shard hears of it at most so long after its client was told that it is stored.
+    pub heard_within: Moment,
     /// Weights of the tenants whose shares are compared; empty for none.
     pub weights: Vec<(String, u32)>,
     /// How many starts of a tenant may be on their way to workers, unseen.
@@ -49,6 +51,7 @@ impl Default for Rules {
             tenant_concurrency: None,
             recorded_within: Moment::from_millis(175),
             order_within: Moment::ZERO,
+            heard_within: Moment::ZERO,
             weights: Vec::new(),
             in_flight: 0,
         }

@@ -106,6 +106,12 @@ impl Mesh {
         Ok(&self.processes[self.index(part)?])
     }
 
+    /// The process at this place, in the order in which they were added.
+    #[must_use]
+    pub fn at(&self, index: usize) -> &Process {
+        &self.processes[index]
+    }
+
     /// Starts one more process of this part, on a free port.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! First come, first served: of two tasks of one queue, the one whose client had his answer before the other's client asked is
-//! started first. What has to be tried again, waits for a time of its own or meets a fault while it waits is not compared.
+//! started first, if its scheduler had heard of it by then. What has to be tried again, waits for a time of its own or meets a fault while it waits is not compared.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,9 @@ fn overtaken(mut queue: Vec<Once>, rules: &Rules) -> Option<Violation> {
     // The last start of those who had their answer before the present one asked.
     let mut last: Option<(Moment, Id)> = None;
     for one in queue {
-        while let Some((_, started, task)) = before.next_if(|(told, ..)| *told < one.asked) {
+        while let Some((_, started, task)) =
+            before.next_if(|(told, ..)| *told + rules.heard_within < one.asked)
+        {
             last = last.max(Some((started, task)));
         }
         if let Some((started, task)) = last

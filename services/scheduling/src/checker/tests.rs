@@ -231,7 +231,8 @@ fn who_came_first_is_started_first_unless_something_disturbs() {
     assert_eq!(broken_by(at_once), [], "the second asked before the first had his answer");
     let mut events = good();
     swap(&mut events);
-    assert_eq!(broken(events, &Rules { order_within: ms(20), ..Rules::default() }), []);
+    assert_eq!(broken(events.clone(), &Rules { order_within: ms(20), ..Rules::default() }), []);
+    assert_eq!(broken(events, &Rules { heard_within: ms(100), ..Rules::default() }), [], "not heard of yet");
 }
 
 #[test]

@@ -147,6 +147,7 @@ impl Plan {
             tenant_concurrency: self.config.tenant_concurrency,
             recorded_within: Duration::from_millis(225),
             order_within: Duration::from_millis(200),
+            heard_within: Duration::ZERO,
             weights: self.weights.clone(),
             in_flight: 1,
         }
