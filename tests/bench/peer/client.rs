@@ -3,9 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use tidemill_chassis::context::TENANT;
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::{GetQueueRequest, SubmitTasksRequest};
-use tidemill_proto::types::v1::NewTask;
+use tidemill_proto::storage::v1::CreateTenantRequest;
+use tidemill_proto::storage::v1::tenant_service_client::TenantServiceClient;
+use tidemill_proto::types::v1::{NewTask, TaskOptions};
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 /// The kind of all tasks.
@@ -18,8 +23,16 @@ pub(crate) fn wall() -> f64 {
 
 /// Connects at the first call.
 pub(crate) fn connect() -> Result<Client> {
-    let channel = channel()?;
-    Ok(Client(SchedulingServiceClient::new(channel).max_encoding_message_size(64 << 20)))
+    let scheduling = SchedulingServiceClient::new(channel()?).max_encoding_message_size(64 << 20);
+    Ok(Client { scheduling, tenant: None, key: None })
+}
+
+/// The same for a tenant, which is made if it is not there; the mesh is in open mode.
+pub(crate) async fn connect_as(tenant: &str) -> Result<Client> {
+    let name = tenant.to_owned();
+    let request = CreateTenantRequest { name, ..CreateTenantRequest::default() };
+    TenantServiceClient::new(channel()?).create_tenant(request).await?;
+    Ok(Client { tenant: Some(tenant.parse()?), ..connect()? })
 }
 
 /// The gateway that `$TIDEMILL_PORT` names.
@@ -33,28 +46,53 @@ pub(crate) fn channel() -> Result<Channel> {
 
 /// A caller.
 #[derive(Debug, Clone)]
-pub(crate) struct Client(SchedulingServiceClient<Channel>);
+pub(crate) struct Client {
+    scheduling: SchedulingServiceClient<Channel>,
+    /// Whose calls they are; none for the mesh's own tenant.
+    tenant: Option<MetadataValue<Ascii>>,
+    /// The limit key of its tasks.
+    key: Option<&'static str>,
+}
 
 impl Client {
+    /// The same, whose tasks have this limit key.
+    pub(crate) fn with_key(self, key: Option<&'static str>) -> Self {
+        Self { key, ..self }
+    }
+
     /// Submits these tasks; durable when it returns. They leave nothing behind when they have succeeded, as in the other
     /// queues of the comparison; `TIDEMILL_KEEP=1` keeps them.
     pub(crate) async fn submit(&mut self, numbers: impl IntoIterator<Item = u64>) -> Result<()> {
         let keep = std::env::var_os("TIDEMILL_KEEP").is_none().then(pbjson_types::Duration::default);
+        let options = self
+            .key
+            .map(|key| Box::new(TaskOptions { limit_keys: vec![key.to_owned()], ..TaskOptions::default() }));
         let task = |number: u64| NewTask {
             kind: KIND.to_owned(),
             payload: format!("{{\"id\":{number},\"pad\":\"{}\"}}", "x".repeat(180)),
             keep,
+            options: options.clone(),
             ..NewTask::default()
         };
         let tasks = numbers.into_iter().map(task).collect();
-        self.0.submit_tasks(SubmitTasksRequest { tasks }).await?;
+        let request = self.request(SubmitTasksRequest { tasks });
+        self.scheduling.submit_tasks(request).await?;
         Ok(())
     }
 
     /// How many tasks are not finished.
     pub(crate) async fn left(&self) -> Result<i64> {
-        let answer = self.0.clone().get_queue(GetQueueRequest {}).await?.into_inner();
+        let answer = self.scheduling.clone().get_queue(self.request(GetQueueRequest {})).await?.into_inner();
         let priorities = answer.queue.unwrap_or_default().priorities;
         Ok(priorities.iter().map(|state| state.waiting + state.running).sum())
+    }
+
+    /// A request of its tenant.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(tenant) = &self.tenant {
+            request.metadata_mut().insert(TENANT, tenant.clone());
+        }
+        request
     }
 }

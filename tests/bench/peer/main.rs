@@ -4,7 +4,10 @@
 //! ```text
 //! setup | count | enqueue-one N | enqueue-conc N CALLERS | enqueue-batch N BATCH
 //! drain N | lat-work N FILE | lat-produce N RATE FILE
+//! fire [N] | limits [N]
 //! ```
+//! `fire` and `limits` have no counterpart in the comparison: they print Tidemill beside itself.
+//!
 //! Times are seconds since the epoch, by the wall clock, because producer and worker are two processes.
 
 #![expect(clippy::print_stdout, reason = "what it prints is read by the program that compares")]
@@ -14,6 +17,8 @@
 )]
 
 mod client;
+mod fire;
+mod limits;
 mod work;
 
 use std::io::Write;
@@ -48,6 +53,8 @@ async fn main() -> Result<()> {
         "drain" => work::drain(number(1)?, None).await,
         "lat-work" => work::drain(number(1)?, Some(file(2)?)).await,
         "lat-produce" => produce(number(1)?, number(2)?.max(1), file(3)?).await,
+        "fire" => fire::fire(if words.len() > 1 { number(1)? } else { fire::FLOOD }).await,
+        "limits" => limits::cost(if words.len() > 1 { number(1)? } else { limits::TASKS }).await,
         other => bail!("`{other}` is no command; the first lines of this program's source list them"),
     }
 }

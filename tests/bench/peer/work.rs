@@ -30,12 +30,17 @@ struct Begun {
 impl Handler for Begun {
     async fn run(&self, attempt: Attempt) -> Result<Done, Failed> {
         let at = wall();
-        let number = attempt.task.payload.strip_prefix("{\"id\":").and_then(|rest| rest.split(',').next());
-        let number = number.and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
+        let number = number(&attempt.task.payload);
         self.at.lock().unwrap_or_else(PoisonError::into_inner).push((number, at));
         self.count.fetch_add(1, Ordering::Relaxed);
         Ok(Done::default())
     }
+}
+
+/// Which task it is, by its payload.
+pub(crate) fn number(payload: &str) -> u64 {
+    let number = payload.strip_prefix("{\"id\":").and_then(|rest| rest.split(',').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// Runs whatever an earlier command left.
@@ -44,7 +49,7 @@ pub(crate) async fn empty() -> Result<()> {
     if client.left().await? == 0 {
         return Ok(());
     }
-    let (_, stop, working) = start()?;
+    let (stop, working) = start(Arc::new(Begun::default()), slots())?;
     while client.left().await? > 0 {
         sleep(Duration::from_millis(5)).await;
     }
@@ -52,23 +57,27 @@ pub(crate) async fn empty() -> Result<()> {
     Ok(working.await?)
 }
 
+/// What `TIDEMILL_SLOTS` says.
+pub(crate) fn slots() -> u32 {
+    std::env::var("TIDEMILL_SLOTS").ok().and_then(|slots| slots.parse().ok()).unwrap_or(SLOTS)
+}
+
 /// A worker that has begun.
-fn start() -> Result<(Arc<Begun>, CancellationToken, JoinHandle<()>)> {
-    let begun = Arc::new(Begun::default());
-    let slots = std::env::var("TIDEMILL_SLOTS").ok().and_then(|slots| slots.parse().ok()).unwrap_or(SLOTS);
-    let handlers = HashMap::from([(KIND.to_owned(), Arc::clone(&begun) as Arc<dyn Handler>)]);
+pub(crate) fn start(handler: Arc<dyn Handler>, slots: u32) -> Result<(CancellationToken, JoinHandle<()>)> {
+    let handlers = HashMap::from([(KIND.to_owned(), handler)]);
     let config = Config { slots, ..Config::default() };
     let worker = Worker { name: format!("peer-{}", std::process::id()), config, handlers };
     let scheduler = WorkerServiceClient::new(Wire::new(client::channel()?))
         .max_decoding_message_size(64 << 20)
         .max_encoding_message_size(64 << 20);
     let stop = CancellationToken::new();
-    Ok((begun, stop.clone(), tokio::spawn(worker.run(scheduler, stop))))
+    Ok((stop.clone(), tokio::spawn(worker.run(scheduler, stop))))
 }
 
 /// Works until so many tasks have begun and nothing is left in the queue.
 pub(crate) async fn drain(count: u64, file: Option<&String>) -> Result<()> {
-    let (begun, stop, working) = start()?;
+    let begun = Arc::new(Begun::default());
+    let (stop, working) = start(begun.clone(), slots())?;
     println!("READY");
     let client = client::connect()?;
     while begun.count.load(Ordering::Relaxed) < count {
