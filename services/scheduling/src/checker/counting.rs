@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tidemill_kernel::Id;
 
 use super::history::{Found, Stories, Who};
+use super::holding::is_unwarned;
 use super::{Broken, Rules, Violation, violation};
 
 /// Every task that a client was told of, or that the store shows, has come to an end.
@@ -93,7 +94,11 @@ pub(super) fn again(stories: &Stories, rules: &Rules) -> Vec<Violation> {
             let holder = |who: &Who| matches!(who, Who::Worker(name) if *name == attempt.worker);
             let late = counted.filter(|counted| attempt.started > *counted + rules.order_within);
             // A worker that stood still finds what it was given long ago.
-            if late.is_some_and(|counted| !stories.disturbed(holder, counted, attempt.started)) {
+            let is_excused = |counted| {
+                stories.disturbed(holder, counted, attempt.started)
+                    || is_unwarned(stories, rules, attempt, counted)
+            };
+            if late.is_some_and(|counted| !is_excused(counted)) {
                 let seen = format!("task {task}: attempt {} began after its result counted", attempt.token);
                 violations.push(violation(Broken::RunAgain, seen));
             }

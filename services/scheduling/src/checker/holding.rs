@@ -2,7 +2,8 @@
 //!
 //! A lease lives in its scheduler's memory until it is recorded, so a scheduler that fails may take those of its last
 //! moments with it: their workers go on in vain, beside the next attempt. That excuses two holders, and nothing else does but a fault
-//! of the holder himself: one that stood still goes on with what is another's by now, or begins what it was given before.
+//! of the holder himself: one that stood still goes on with what is another's by now, or begins what it was given before. Two faults
+//! at once may leave a worker without warning: a scheduler says late what it decided before, and who has its shard by now is away.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,19 @@ fn is_belated(stories: &Stories, rules: &Rules, attempt: &Attempt) -> bool {
     stories.disturbed(holder, attempt.started.saturating_sub(rules.order_within), attempt.started)
 }
 
+/// Whether an attempt began when its giver had just stood still, and its worker could not have heard of the shard's owner since
+/// then, because that one failed too, or the worker's streams did: otherwise it would not have begun.
+pub(super) fn is_unwarned(stories: &Stories, rules: &Rules, attempt: &Attempt, since: Moment) -> bool {
+    let giver = |who: &Who| matches!(who, Who::Scheduler(name) if *name == attempt.scheduler);
+    let other = |who: &Who| match who {
+        Who::Scheduler(name) => *name != attempt.scheduler,
+        Who::Worker(name) => *name == attempt.worker,
+        Who::Everybody => true,
+    };
+    stories.disturbed(giver, attempt.started.saturating_sub(rules.order_within), attempt.started)
+        && stories.disturbed(other, since, attempt.started)
+}
+
 /// No task is held twice.
 pub(super) fn held_twice(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -35,6 +49,7 @@ pub(super) fn held_twice(stories: &Stories, rules: &Rules) -> Vec<Violation> {
                 if earlier.stopped > later.started + rules.order_within
                     && !is_forlorn(stories, rules, earlier, later.started)
                     && !is_belated(stories, rules, later)
+                    && !is_unwarned(stories, rules, later, earlier.started)
                 {
                     let (one, other, at) = (&earlier.worker, &later.worker, later.started);
                     let seen = format!("task {task} is held by {one} and {other} at {at:?}");

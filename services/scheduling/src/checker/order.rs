@@ -1,5 +1,6 @@
 //! First come, first served: of two tasks of one queue, the one whose client had his answer before the other's client asked is
-//! started first, if its scheduler had heard of it by then. What has to be tried again, waits for a time of its own or meets a fault while it waits is not compared.
+//! started first, if its scheduler had heard of it by then. What has to be tried again, waits for a time of its own or meets a
+//! fault while it waits is not compared.
 
 use std::collections::BTreeMap;
 

@@ -162,6 +162,28 @@ fn what_counts_is_not_run_again_and_nothing_too_often() {
 }
 
 #[test]
+fn what_a_scheduler_says_late_is_begun_again_only_by_a_worker_that_could_not_know() {
+    // Task 1 counts at 51 ms; `s2` gives it once more at 70 ms.
+    let again = |faults: &[Event]| {
+        broken_by(|events| {
+            events.extend([started_by("s2", "t", 1, 13, "w3", 70), stopped(13, 71)]);
+            events.extend_from_slice(faults);
+        })
+    };
+    let scheduler = |name: &str| Who::Scheduler(name.to_owned());
+    let late = disturbed(scheduler("s2"), 20, 70);
+    assert_eq!(again(&[]), [Broken::RunAgain]);
+    assert_eq!(
+        again(std::slice::from_ref(&late)),
+        [Broken::RunAgain],
+        "another had said that it has the shard"
+    );
+    assert_eq!(again(&[late.clone(), disturbed(scheduler("s1"), 60, 65)]), []);
+    assert_eq!(again(&[disturbed(scheduler("s1"), 60, 65)]), [Broken::RunAgain]);
+    assert_eq!(again(&[late, disturbed(Who::Worker("w3".into()), 60, 60)]), []);
+}
+
+#[test]
 fn two_holders_are_excused_by_a_fault_of_the_giver_at_the_start_or_of_the_holder_alone() {
     // `w3` begins task 1 while `w1` holds it since 10 ms.
     let second = |events: &mut Vec<Event>| {
