@@ -31,8 +31,13 @@ impl Shard {
 
     /// The shard of a tenant.
     pub fn of_tenant(name: &TenantName) -> Self {
+        Self::of_name(name.as_str())
+    }
+
+    /// The shard of whatever has this name.
+    pub fn of_name(name: &str) -> Self {
         let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let hash = name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step);
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
         // The remainder is below 16.
         Self(u16::try_from((hash ^ hash >> 32) % u64::from(SHARDS)).unwrap_or_default())
     }

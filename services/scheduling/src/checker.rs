@@ -31,6 +31,8 @@ pub struct Rules {
     pub slots: u32,
     /// How many tasks of one tenant run at once; none for no bound.
     pub tenant_concurrency: Option<u32>,
+    /// How many tasks of a kind run at once, of all tenants and schedulers together.
+    pub kind_concurrency: Vec<(String, u32)>,
     /// Within this time after it was handed out, a lease is known to the store, if nothing disturbs.
     pub recorded_within: Moment,
     /// Two workers may see two starts in the wrong order if these are not further apart.
@@ -49,6 +51,7 @@ impl Default for Rules {
         Self {
             slots: u32::MAX,
             tenant_concurrency: None,
+            kind_concurrency: Vec::new(),
             recorded_within: Moment::from_millis(175),
             order_within: Moment::ZERO,
             heard_within: Moment::ZERO,
@@ -75,7 +78,7 @@ pub enum Broken {
     TooOften,
     /// Two workers held one task.
     HeldTwice,
-    /// A tenant ran more than its cap, or a worker more than its slots.
+    /// A tenant or a kind ran more than its cap, or a worker more than its slots.
     OverCap,
     /// A task that came first was started last.
     OutOfOrder,

@@ -1,10 +1,13 @@
 //! How the scheduler shares and how long a lease lasts.
 
+mod limit;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+pub use crate::config::limit::SharedLimit;
 use crate::scaling::ScalingConfig;
 
 /// The shortest lease, in milliseconds: a heartbeat every third of it must get through.
@@ -37,6 +40,10 @@ pub struct Config {
     /// How many tasks of one tenant may run at once, 1 or more; none for no bound. One that is cancelled counts no longer,
     /// although its worker hears of that a moment later.
     pub tenant_concurrency: Option<u32>,
+    /// Limits that hold for all tenants together, however many schedulers there are: `[[scheduling.limits]]`, each with a `kind`
+    /// or a `limit_key`, and a `concurrency`, a `per_second` with a `burst`, or both. The same for every scheduler: a new one
+    /// holds back what falls under it until all of them know it.
+    pub limits: Vec<SharedLimit>,
     /// What each priority is guaranteed: `[scheduling.shares]`.
     pub shares: Shares,
     /// How many workers there should be: `[scheduling.scaling]`.
@@ -57,6 +64,7 @@ impl Default for Config {
             max_queued: None,
             tenant_max_queued: None,
             tenant_concurrency: None,
+            limits: Vec::new(),
             shares: Shares::default(),
             scaling: ScalingConfig::default(),
         }
@@ -152,6 +160,7 @@ impl Config {
                 "`shares` are {sum} % together, so that nothing is left to go by priority: set less than 100"
             ));
         }
+        faults.extend(limit::faults(&self.limits));
         faults.extend(self.scaling.faults());
         if faults.is_empty() { Ok(()) } else { Err(Error::Config(faults)) }
     }

@@ -20,6 +20,7 @@ mod session;
 mod settings;
 mod settle;
 mod shards;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -31,7 +32,7 @@ use hashbrown::{HashMap, HashSet};
 use rand::rngs::StdRng;
 use tidemill_kernel::backoff::Backoff;
 use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
-use tidemill_policy::{Candidate, Overload, Policy, PolicyConfig, QueueKey, Refill, TenantLimits};
+use tidemill_policy::{Candidate, Overload, Policy, PolicyConfig, QueueKey, Refill, Scope, Share};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::storage::v1 as store;
@@ -46,6 +47,7 @@ pub(crate) use schedules::Firing;
 pub(crate) use session::Session;
 pub(crate) use settle::{Ended, Ending, Settlement};
 pub(crate) use shards::{Epoch, Shards};
+pub(crate) use shared::{Asks, Holding};
 use words::Words;
 
 use crate::config::Config;
@@ -125,6 +127,8 @@ pub(crate) enum Event {
     RecordFailed { leases: Vec<(Id, Id)>, given_back: Vec<Id> },
     /// A shard has another owner by now.
     Fenced(Shard),
+    /// What it may use of limits that others divide, by the number of the question; nothing if they did not answer.
+    Shares { number: u64, shares: Vec<(Scope, Share)> },
     /// Time went by.
     Tick,
     /// Finish what runs, lease nothing more.
@@ -164,6 +168,8 @@ pub(crate) enum Effect {
     SaveProgress { fence: Fence, progress: Vec<store::TaskProgress> },
     /// Tell the store of ended attempts.
     Settle(Settlement),
+    /// Ask the scheduler at this address what may be used of the limits that it divides.
+    AskShares { address: String, asks: Asks },
     /// Say something to a worker.
     Say { session: SessionId, message: Say },
 }
@@ -201,6 +207,7 @@ pub(crate) struct Engine {
     /// Tasks that were changed by hand, until they are read again.
     changed: BTreeMap<Id, changed::Reading>,
     settings: BTreeMap<TenantName, settings::InForce>,
+    shared: shared::Shared,
     schedules: BTreeMap<TenantName, BTreeMap<String, schedules::Armed>>,
     tenants: HashSet<TenantName>,
     /// Tenants whose weight is still to be read.
@@ -246,7 +253,7 @@ impl Engine {
             },
             ..PolicyConfig::default()
         })?;
-        Ok(Self {
+        let mut engine = Self {
             bodies: Bodies::new(config.memory_bytes),
             config,
             name,
@@ -262,6 +269,7 @@ impl Engine {
             due: HashMap::new(),
             changed: BTreeMap::new(),
             settings: BTreeMap::new(),
+            shared: shared::Shared::default(),
             schedules: BTreeMap::new(),
             tenants: HashSet::new(),
             unweighed: Vec::new(),
@@ -275,7 +283,9 @@ impl Engine {
             next_audit: Timestamp::default(),
             beyond: HashMap::new(),
             draining: false,
-        })
+        };
+        engine.begin_shared();
+        Ok(engine)
     }
 
     /// Whether a drained scheduler may end: no worker is left, nothing is on its way to one, and every shard was given up.
@@ -340,6 +350,7 @@ impl Engine {
             }
             Event::RecordFailed { leases, given_back } => self.on_record_failed(&leases, given_back),
             Event::Fenced(shard) => self.lose(shard, effects),
+            Event::Shares { number, shares } => self.on_shares(number, &shares),
             Event::Tick => self.on_tick(now, effects),
             Event::Drain => self.on_drain(effects),
         }
@@ -353,17 +364,11 @@ impl Engine {
         self.refill(effects);
     }
 
-    fn on_tenants(&mut self, weights: Vec<(TenantName, u32)>) {
-        for (tenant, weight) in weights {
-            let limits = TenantLimits { weight, concurrency: self.config.tenant_concurrency };
-            self.policy.set_tenant(&tenant, limits);
-        }
-    }
-
     /// Time's work: tasks that are due, leases that ended or have lasted, shards, a look for what hints have missed.
     fn on_tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.claim(now, effects);
         self.wake_due(now);
+        self.ask_shares(now, effects);
         if now >= self.next_expiry {
             self.next_expiry = now + EXPIRE_EVERY;
             self.expire(now, effects);

@@ -24,6 +24,7 @@ mod perform;
 pub mod scaling;
 mod schedule;
 pub mod service;
+mod sharing;
 #[cfg(test)]
 mod simulation;
 pub mod steering;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tidemill_chassis::sleep;
 use tidemill_kernel::{ErrorKind, TenantName, Tier, Timestamp};
+use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::Tenant;
 use tokio_util::task::TaskTracker;
@@ -16,7 +17,8 @@ use tracing::{debug, warn};
 
 use crate::Deps;
 use crate::actor::Handle;
-use crate::engine::{Changed, Effect, Event};
+use crate::engine::{Asks, Changed, Effect, Event};
+use crate::sharing;
 use crate::submit::Submitter;
 
 /// How long the store may take for one call: without an answer nothing that waits for it would ever be mended.
@@ -25,6 +27,8 @@ const CALL: Duration = Duration::from_secs(30);
 const CLAIM: Duration = Duration::from_secs(1);
 /// How long it rests before it tells a shard's owner again what it did not hear.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
+/// How long another scheduler may take to say what may be used of limits: then it is asked anew.
+const ASK: Duration = Duration::from_secs(1);
 /// How long a stopping scheduler waits for its last calls.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
@@ -74,6 +78,7 @@ impl Performer {
             Effect::Record { fence, leases, given_back } => self.record(&fence, leases, given_back).await,
             Effect::SaveProgress { fence, progress } => self.save_progress(&fence, progress).await,
             Effect::Settle(settlement) => self.settle(settlement).await,
+            Effect::AskShares { address, asks } => vec![self.ask_shares(&address, asks).await],
             Effect::Say { .. } => Vec::new(),
         }
     }
@@ -109,6 +114,26 @@ impl Performer {
         let Some(again) = changed.again(others) else { return Vec::new() };
         sleep(TELL_AGAIN).await;
         vec![Event::Changed(again)]
+    }
+
+    /// Asks another scheduler what may be used of limits.
+    async fn ask_shares(&self, address: &str, asks: Asks) -> Event {
+        let number = asks.number;
+        let wire = self.deps.peers.as_ref().and_then(|peers| peers.wire(address));
+        let shares = match wire {
+            Some(wire) => {
+                let asked = WorkerServiceClient::new(wire);
+                match tokio::time::timeout(ASK, sharing::ask(asked, &asks)).await {
+                    Ok(Ok(shares)) => shares,
+                    Ok(Err(_)) | Err(_) => {
+                        debug!(address, "another scheduler did not say what may be used of its limits");
+                        Vec::new()
+                    }
+                }
+            }
+            None => Vec::new(),
+        };
+        Event::Shares { number, shares }
     }
 
     async fn load_tenants(&self, names: Vec<TenantName>) -> Event {

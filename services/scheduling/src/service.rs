@@ -143,7 +143,11 @@ impl Scheduling {
                 }
                 Ok(())
             }
-            Answer::Limits(_) | Answer::Explained(_) | Answer::Elsewhere(_) | Answer::Others(_) => Ok(()),
+            Answer::Limits(_)
+            | Answer::Explained(_)
+            | Answer::Elsewhere(_)
+            | Answer::Others(_)
+            | Answer::Divided(_) => Ok(()),
         }
     }
 

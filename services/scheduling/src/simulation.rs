@@ -29,23 +29,28 @@ const SEEDS: u64 = 60;
 const SEEDS_IF_SLOW: u64 = 1_000;
 
 /// What went wrong in one run; empty for nothing.
-fn run(seed: u64, weather: Weather) -> Vec<String> {
-    let mut world = World::new(Plan::new(seed, weather));
+fn run(plan: Plan) -> Vec<String> {
+    let mut world = World::new(plan);
     let mut faults = world.run();
     let rules = world.plan.rules();
     faults.extend(checker::check(&world.history, &rules).iter().map(ToString::to_string));
     faults
 }
 
+/// What a seed is in a weather.
+type Planned = fn(u64, Weather) -> Plan;
+
 /// Runs all seeds of a weather, on as many threads as there are processors.
-fn runs(weather: Weather) {
+fn runs(plan: Planned, weather: Weather) {
     let asked = std::env::var("TIDEMILL_SEED").unwrap_or_default();
     if let Ok(seed) = asked.parse() {
-        assert_eq!(run(seed, weather), Vec::<String>::new(), "seed {seed}, {weather:?}");
+        assert_eq!(run(plan(seed, weather)), Vec::<String>::new(), "seed {seed}, {weather:?}");
         return;
     }
     let slow = std::env::var("TIDEMILL_SLOW").is_ok_and(|slow| slow == "1");
-    let usual = (0..if slow { SEEDS_IF_SLOW } else { SEEDS }, 8);
+    // A cap that is shared makes a run long.
+    let few = if plan(0, weather).config.limits.is_empty() { SEEDS } else { SEEDS / 2 };
+    let usual = (0..if slow { SEEDS_IF_SLOW } else { few }, 8);
     let range = asked.split_once("..").map(|(from, to)| from.parse().unwrap()..to.parse().unwrap());
     let (seeds, shown) = range.map_or(usual, |range| (range, usize::MAX));
     let count = seeds.end - seeds.start;
@@ -54,7 +59,9 @@ fn runs(weather: Weather) {
         let mut each = Vec::new();
         for thread in 0..threads {
             let own = seeds.clone().filter(move |seed| seed % threads == thread);
-            each.push(scope.spawn(move || own.filter_map(|seed| fault(seed, weather)).collect::<Vec<_>>()));
+            each.push(
+                scope.spawn(move || own.filter_map(|seed| fault(plan, seed, weather)).collect::<Vec<_>>()),
+            );
         }
         each.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
@@ -63,9 +70,9 @@ fn runs(weather: Weather) {
 }
 
 /// What went wrong with a seed, and how to see it again.
-fn fault(seed: u64, weather: Weather) -> Option<String> {
-    let faults =
-        catch_unwind(AssertUnwindSafe(|| run(seed, weather))).unwrap_or_else(|_| vec!["a panic".to_owned()]);
+fn fault(plan: Planned, seed: u64, weather: Weather) -> Option<String> {
+    let faults = catch_unwind(AssertUnwindSafe(|| run(plan(seed, weather))))
+        .unwrap_or_else(|_| vec!["a panic".to_owned()]);
     let first = faults.iter().take(3).cloned().collect::<Vec<_>>().join("\n    ");
     (!faults.is_empty())
         .then(|| format!("TIDEMILL_SEED={seed} {weather:?}: {} faults:\n    {first}", faults.len()))
@@ -73,17 +80,32 @@ fn fault(seed: u64, weather: Weather) -> Option<String> {
 
 #[test]
 fn in_calm_weather_order_caps_and_single_holders_are_exact() {
-    runs(Weather::Calm);
+    runs(Plan::new, Weather::Calm);
 }
 
 #[test]
 fn schedulers_and_workers_that_come_go_stop_and_die_lose_nothing_and_repeat_nothing_without_need() {
-    runs(Weather::Crashes);
+    runs(Plan::new, Weather::Crashes);
 }
 
 #[test]
 fn with_a_store_that_fails_and_clocks_that_jump_nothing_is_lost_and_nothing_counts_twice() {
-    runs(Weather::Storm);
+    runs(Plan::new, Weather::Storm);
+}
+
+#[test]
+fn a_cap_of_all_tenants_holds_across_schedulers_that_come_and_go() {
+    runs(Plan::shared, Weather::Calm);
+}
+
+#[test]
+fn a_cap_of_all_tenants_holds_while_schedulers_die_stand_still_and_lose_each_other() {
+    runs(Plan::shared, Weather::Crashes);
+}
+
+#[test]
+fn a_cap_of_all_tenants_holds_in_storms() {
+    runs(Plan::shared, Weather::Storm);
 }
 
 #[test]

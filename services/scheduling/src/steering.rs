@@ -142,7 +142,9 @@ impl SteeringService for Steering {
             let (scope, _) = scope::decode(&tenant, limit.scope.as_ref()).ok()?;
             Some(limit::state(limit, states.iter().find(|state| state.scope == scope)))
         });
-        Ok(Response::new(api::ListLimitsResponse { limits: limits.collect() }))
+        let shared =
+            states.iter().filter_map(|state| Some(limit::state(limit::encode_shared(state)?, Some(state))));
+        Ok(Response::new(api::ListLimitsResponse { limits: limits.chain(shared).collect() }))
     }
 
     async fn remove_limit(

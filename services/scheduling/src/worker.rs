@@ -12,7 +12,9 @@ use tidemill_kernel::{Fault, Id};
 use tidemill_proto::scheduling::v1::work_request::Message as Heard;
 use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::scheduling::v1::worker_service_server::WorkerService;
-use tidemill_proto::scheduling::v1::{Hello, WakeRequest, WakeResponse, WorkRequest, WorkResponse};
+use tidemill_proto::scheduling::v1::{
+    DivideLimitsRequest, DivideLimitsResponse, Hello, WakeRequest, WakeResponse, WorkRequest, WorkResponse,
+};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -22,6 +24,7 @@ use tracing::debug;
 use crate::actor::Handle;
 use crate::engine::{Answer, Changed, Event, Question, SessionId, Source};
 use crate::scaling::board::{Board, Chair};
+use crate::sharing;
 
 /// The service.
 #[derive(Debug)]
@@ -85,6 +88,18 @@ impl WorkerService for Workers {
             _ => Vec::new(),
         };
         Ok(Response::new(WakeResponse { others }))
+    }
+
+    async fn divide_limits(
+        &self,
+        request: Request<DivideLimitsRequest>,
+    ) -> Result<Response<DivideLimitsResponse>, Status> {
+        let asks = sharing::decode(request.into_inner());
+        let shares = match self.handle.ask(Question::Divide(asks)).await? {
+            Answer::Divided(shares) => shares,
+            _ => Vec::new(),
+        };
+        Ok(Response::new(sharing::response(&shares)))
     }
 }
 

@@ -13,7 +13,7 @@
 use tidemill_kernel::Timestamp;
 
 use crate::heap::Heap;
-use crate::limits::{Limit, OnFull, Rate, Scope, Share, Verdict};
+use crate::limits::{Limit, LimitUse, OnFull, Rate, Scope, Share, Verdict};
 use crate::tasks::Due;
 
 /// Tokens in units of a millionth, so that a rate per second gains whole units in a microsecond.
@@ -37,8 +37,11 @@ pub(crate) struct Gate {
     /// Slots that run under it; kept only if the oldest may have to make room.
     pub(crate) holders: Vec<u32>,
     /// What of the limit is to be used here.
-    cap: Option<u32>,
-    pace: Option<Rate>,
+    part: Limit,
+    /// The most that ran, and how many started, since somebody asked.
+    peak: u32,
+    started: u32,
+    was_full: bool,
     paused: bool,
     closed_until: Option<Timestamp>,
     tokens: i128,
@@ -70,8 +73,10 @@ impl Gate {
             under: Vec::new(),
             parked: Vec::new(),
             holders: Vec::new(),
-            cap: None,
-            pace: None,
+            part: Limit::default(),
+            peak: 0,
+            started: 0,
+            was_full: false,
             paused: false,
             closed_until: None,
             tokens: 0,
@@ -85,7 +90,7 @@ impl Gate {
         self.refill(now);
         let is_new = self.limit.rate.is_none();
         self.limit = limit;
-        self.divide();
+        self.part = self.share.of(limit);
         match self.rate() {
             Some(rate) if is_new => (self.tokens, self.stamp) = (i128::from(rate.burst) * TOKEN, now),
             Some(rate) => self.tokens = self.tokens.min(i128::from(rate.burst) * TOKEN),
@@ -99,7 +104,7 @@ impl Gate {
     pub(crate) fn set_share(&mut self, share: Share, now: Timestamp) {
         self.refill(now);
         self.share = share;
-        self.divide();
+        self.part = share.of(self.limit);
         if let Some(rate) = self.rate() {
             self.tokens = self.tokens.min(i128::from(rate.burst) * TOKEN);
         }
@@ -127,22 +132,30 @@ impl Gate {
 
     /// The concurrency that is to be used here.
     pub(crate) fn concurrency(&self) -> Option<u32> {
-        self.cap
+        self.part.concurrency
     }
 
     /// The rate that is to be used here.
     pub(crate) fn rate(&self) -> Option<Rate> {
-        self.pace
+        self.part.rate
     }
 
-    fn divide(&mut self) {
-        let share = self.share;
-        let part = |whole| share.of(whole);
-        self.cap = self.limit.concurrency.map(|whole| part(u64::from(whole)).try_into().unwrap_or(u32::MAX));
-        self.pace = self
-            .limit
-            .rate
-            .map(|whole| Rate { per_second: part(whole.per_second), burst: part(whole.burst) });
+    /// Whether others have some of its limit.
+    pub(crate) fn is_divided(&self) -> bool {
+        self.part != self.limit
+    }
+
+    /// How it was used since this was asked last, without what waits.
+    pub(crate) fn take_use(&mut self) -> LimitUse {
+        let (peak, started) =
+            (std::mem::replace(&mut self.peak, self.running), std::mem::take(&mut self.started));
+        let is_full = self.is_full();
+        let was_full = std::mem::replace(&mut self.was_full, is_full);
+        LimitUse { queued: 0, running: self.running, peak, started, was_full }
+    }
+
+    fn is_full(&self) -> bool {
+        self.concurrency().is_some_and(|cap| self.running >= cap)
     }
 
     /// Whether it is of no use any more.
@@ -165,6 +178,9 @@ impl Gate {
     /// Lets a task in.
     pub(crate) fn enter(&mut self, slot: u32, cost: u32, now: Timestamp) {
         self.running += 1;
+        self.peak = self.peak.max(self.running);
+        self.started = self.started.saturating_add(1);
+        self.was_full |= self.is_full();
         if self.limit.concurrency.is_some() && self.limit.on_full == OnFull::ReplaceOldest {
             self.holders.push(slot);
         }
@@ -190,10 +206,7 @@ impl Gate {
             self.closed_until = None;
         }
         let verdict = self.verdict();
-        self.wake = match verdict {
-            Some(Verdict::Closed { until } | Verdict::Rate { until }) => Some(until),
-            _ => None,
-        };
+        self.wake = verdict.and_then(Verdict::until);
         std::mem::replace(&mut self.shut, verdict.is_some()) != self.shut
     }
 
@@ -210,8 +223,12 @@ impl Gate {
         if let Some(until) = self.closed_until {
             return Some(Verdict::Closed { until });
         }
-        if let Some(cap) = self.concurrency().filter(|cap| self.running >= *cap) {
-            return Some(Verdict::Concurrency { running: self.running, cap });
+        let running = self.running;
+        if let (Some(cap), Some(whole)) = (self.concurrency(), self.limit.concurrency)
+            && running >= cap
+        {
+            let part = Verdict::Part { running, part: cap, whole };
+            return Some(if cap < whole { part } else { Verdict::Concurrency { running, cap } });
         }
         let rate = self.rate()?;
         // Without a burst, one task at a time is let in and paid off.
@@ -221,13 +238,18 @@ impl Gate {
             return None;
         }
         let until = match i128::from(rate.per_second) {
-            0 => Timestamp::from_micros(i64::MAX),
+            0 => None,
             gain => {
                 let micros = u64::try_from((missing + gain - 1) / gain).unwrap_or(u64::MAX);
-                self.stamp + std::time::Duration::from_micros(micros)
+                Some(self.stamp + std::time::Duration::from_micros(micros))
             }
         };
-        Some(Verdict::Rate { until })
+        match self.limit.rate {
+            Some(whole) if whole != rate => {
+                Some(Verdict::PartOfRate { until, part: rate.per_second, whole: whole.per_second })
+            }
+            _ => Some(Verdict::Rate { until: until.unwrap_or(Timestamp::from_micros(i64::MAX)) }),
+        }
     }
 
     /// Where the lines of a bunch stand that found it shut.
@@ -243,7 +265,7 @@ impl Gate {
     }
 
     fn refill(&mut self, now: Timestamp) {
-        let Some(rate) = self.pace.filter(|_| now > self.stamp) else { return };
+        let Some(rate) = self.rate().filter(|_| now > self.stamp) else { return };
         let micros = i128::try_from(now.since(self.stamp).as_micros()).unwrap_or(0);
         let full = i128::from(rate.burst) * TOKEN;
         self.tokens =

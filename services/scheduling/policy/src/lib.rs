@@ -16,11 +16,12 @@
 //! tasks of a shape in one priority), a *line* (those of a bunch with the same keys), or the followers of an order key.
 //!
 //! To change the order between priorities see `shares`, between tenants `fair`, within a line `line`; for limits see
-//! `gate`, for who may run what `shape` and `pool`, for the window over the store `queue`.
+//! `gate`, for those that several schedulers share `division`, for who may run what `shape` and `pool`, for the window over the store `queue`.
 
 mod bunch;
 mod candidate;
 mod config;
+mod division;
 mod error;
 mod fair;
 mod gate;
@@ -42,8 +43,9 @@ mod worker;
 
 pub use candidate::{Candidate, Enqueued, Kind, QueueKey};
 pub use config::{Overload, PolicyConfig, Shares, TenantLimits};
+pub use division::{Ask, Division};
 pub use error::Error;
-pub use limits::{Limit, LimitStatus, OnFull, Rate, Scope, Share, Verdict};
+pub use limits::{Limit, LimitStatus, LimitUse, OnFull, Rate, Scope, Share, Verdict};
 pub use policy::Policy;
 pub use policy::admission::{Admit, Arrival, Refusal};
 pub use policy::explain::{Explanation, Reason};

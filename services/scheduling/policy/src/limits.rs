@@ -58,27 +58,34 @@ pub enum OnFull {
     ReplaceOldest,
 }
 
-/// The part of a limit that one of several schedulers uses: from `from` to `to` of `of` parts. Disjoint parts add up to
-/// exactly the limit, however it divides.
+/// The part of a limit that one of several schedulers may use. It is bounded by the limit itself, so that the whole is
+/// never named: what is more than the limit allows is all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Where the part begins.
-    pub from: u32,
-    /// Where it ends.
-    pub to: u32,
-    /// How many parts there are.
-    pub of: u32,
+    /// How many tasks may run at once here.
+    pub concurrency: u32,
+    /// How fast they may start here.
+    pub rate: Rate,
 }
 
 impl Share {
     /// The whole limit.
-    pub const ALL: Self = Self { from: 0, to: 1, of: 1 };
+    pub const ALL: Self =
+        Self { concurrency: u32::MAX, rate: Rate { per_second: u64::MAX, burst: u64::MAX } };
+    /// Nothing of it.
+    pub const NONE: Self = Self { concurrency: 0, rate: Rate { per_second: 0, burst: 0 } };
 
-    /// What this part of a whole comes to.
-    pub fn of(self, whole: u64) -> u64 {
-        let of = u128::from(self.of.max(1));
-        let end = |part: u32| u128::from(whole) * u128::from(part).min(of) / of;
-        u64::try_from(end(self.to).saturating_sub(end(self.from))).unwrap_or(whole)
+    /// What of a limit this share lets be used.
+    pub fn of(self, limit: Limit) -> Limit {
+        let rate = |whole: Rate| Rate {
+            per_second: whole.per_second.min(self.rate.per_second),
+            burst: whole.burst.min(self.rate.burst),
+        };
+        Limit {
+            concurrency: limit.concurrency.map(|whole| whole.min(self.concurrency)),
+            rate: limit.rate.map(rate),
+            ..limit
+        }
     }
 }
 
@@ -104,6 +111,35 @@ pub enum Verdict {
         /// There will be enough at this moment if nobody takes any before.
         until: Timestamp,
     },
+    /// So many run as may here: other schedulers hold the rest of the limit, or nobody does yet.
+    Part {
+        /// How many run here.
+        running: u32,
+        /// How many may here.
+        part: u32,
+        /// How many may in all.
+        whole: u32,
+    },
+    /// The tokens are used up that this scheduler has of the rate.
+    PartOfRate {
+        /// There will be enough at this moment; `None` without a part of the rate.
+        until: Option<Timestamp>,
+        /// Tokens that are gained here in a second.
+        part: u64,
+        /// Tokens that are gained in all.
+        whole: u64,
+    },
+}
+
+impl Verdict {
+    /// When time alone ends it, if it does.
+    pub fn until(self) -> Option<Timestamp> {
+        match self {
+            Self::Closed { until } | Self::Rate { until } => Some(until),
+            Self::PartOfRate { until, .. } => until,
+            Self::Paused | Self::Concurrency { .. } | Self::Part { .. } => None,
+        }
+    }
 }
 
 /// How a limit stands.
@@ -125,30 +161,17 @@ pub struct LimitStatus {
     pub held_back: usize,
 }
 
-impl LimitStatus {
-    /// The concurrency that this scheduler holds on to: its part, or what runs if that is more. Another one may use only
-    /// what is left.
-    pub fn in_use(&self) -> Option<u32> {
-        let part = self.share.of(u64::from(self.limit.concurrency?));
-        Some(u32::try_from(part).unwrap_or(u32::MAX).max(self.running))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn disjoint_shares_add_up_to_the_whole(
-            whole in 0..=u64::MAX, mut cuts in prop::collection::vec(0_u32..=1_000, 0..8),
-        ) {
-            cuts.extend([0, 1_000]);
-            cuts.sort_unstable();
-            let parts = cuts.windows(2).map(|cut| Share { from: cut[0], to: cut[1], of: 1_000 }.of(whole));
-            prop_assert_eq!(parts.sum::<u64>(), whole);
-        }
-    }
+/// How a limit was used since this was asked last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitUse {
+    /// How many tasks under it wait in memory.
+    pub queued: usize,
+    /// How many run.
+    pub running: u32,
+    /// How many ran at once, at most.
+    pub peak: u32,
+    /// How many have started.
+    pub started: u32,
+    /// Whether it let nothing start at some moment, because so many ran as may.
+    pub was_full: bool,
 }

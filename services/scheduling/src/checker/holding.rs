@@ -61,19 +61,26 @@ pub(super) fn held_twice(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     violations
 }
 
-/// No tenant runs more than its cap, and no worker more than its slots. A task that is cancelled makes room for its tenant's
-/// next one at once; its worker hears of that a moment later, and counts it until it has stopped.
+/// No tenant and no kind runs more than its cap, whichever schedulers its tasks came from, and no worker more than its slots. A
+/// task that is cancelled makes room for the next one at once; its worker hears of that a moment later, and counts it
+/// until it has stopped.
 pub(super) fn over_cap(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let cap = rules.tenant_concurrency.unwrap_or(u32::MAX);
     let steered = |task: Id| stories.tasks.get(&task).and_then(|story| story.steered);
-    let tenants = over(stories, cap, |attempt| {
+    let until = |attempt: &Attempt| {
         let counts = !is_forlorn(stories, rules, attempt, attempt.stopped);
-        let until = steered(attempt.task).map_or(attempt.stopped, |at| at.min(attempt.stopped));
-        counts.then_some((attempt.tenant.as_str(), until))
-    });
-    let workers = over(stories, rules.slots, |attempt| Some((attempt.worker.as_str(), attempt.stopped)));
-    for (name, count, at) in tenants.into_iter().chain(workers) {
+        counts.then(|| steered(attempt.task).map_or(attempt.stopped, |at| at.min(attempt.stopped)))
+    };
+    let cap = rules.tenant_concurrency.unwrap_or(u32::MAX);
+    let mut found = over(stories, cap, |attempt| Some((attempt.tenant.as_str(), until(attempt)?)));
+    for (kind, cap) in &rules.kind_concurrency {
+        found.extend(over(stories, *cap, |attempt| {
+            let until = until(attempt).filter(|_| attempt.kind == *kind)?;
+            Some((attempt.kind.as_str(), until))
+        }));
+    }
+    found.extend(over(stories, rules.slots, |attempt| Some((attempt.worker.as_str(), attempt.stopped))));
+    for (name, count, at) in found {
         violations.push(violation(Broken::OverCap, format!("{name} runs {count} at {at:?}")));
     }
     violations

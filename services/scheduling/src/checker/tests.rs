@@ -92,6 +92,26 @@ fn a_task_that_is_gone_or_never_ends_is_lost() {
 }
 
 #[test]
+fn a_kind_of_all_tenants_and_schedulers_runs_no_more_than_its_cap() {
+    let other = |events: &mut Vec<Event>| {
+        events.push(submitted(3, "u", 0));
+        events.push(started_by("s2", "u", 3, 13, "w3", 40));
+        events.extend(counted(13, 70));
+        events.push(ended(3, Found::Succeeded(id(13))));
+    };
+    let (mut events, cap) = (good(), |kind: &str, cap| vec![(kind.to_owned(), cap)]);
+    other(&mut events);
+    let check = |events: &[Event], kind, most| {
+        broken(events.to_vec(), &Rules { kind_concurrency: cap(kind, most), ..Rules::default() })
+    };
+    assert_eq!(check(&events, "demo", 3), []);
+    assert_eq!(check(&events, "demo", 2), [Broken::OverCap]);
+    assert_eq!(check(&events, "other", 2), []);
+    events.push(disturbed(Who::Scheduler("s2".into()), 35, 45));
+    assert_eq!(check(&events, "demo", 2), [], "what its scheduler forgot is run in vain");
+}
+
+#[test]
 fn two_results_that_count_are_one_too_many() {
     let twice = |events: &mut Vec<Event>| {
         events.push(started(1, 13, "w3", 50));

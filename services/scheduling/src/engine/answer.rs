@@ -1,10 +1,10 @@
 //! What the engine tells of itself: how limits stand, why a task waits, whether a submission may come in.
 
 use tidemill_kernel::{Id, Shard, TenantName, Timestamp};
-use tidemill_policy::{Admit, Arrival, Explanation, LimitStatus, Worker, fits_nowhere};
+use tidemill_policy::{Admit, Arrival, Explanation, LimitStatus, Scope, Share, Worker, fits_nowhere};
 use tidemill_proto::types::v1::NewTask;
 
-use super::Engine;
+use super::{Asks, Engine};
 use crate::convert;
 
 /// A question.
@@ -18,6 +18,8 @@ pub(crate) enum Question {
     Admit(Submission),
     /// Which of these tasks are of shards that are not run here.
     Others(Vec<Id>),
+    /// What another scheduler may use of limits.
+    Divide(Asks),
 }
 
 /// Tasks of one tenant that are about to be stored.
@@ -40,6 +42,8 @@ pub(crate) enum Answer {
     Refused(Refused),
     /// Those that are not.
     Others(Vec<Id>),
+    /// What it may use of those that are divided here.
+    Divided(Vec<(Scope, Share)>),
     /// The tenant's shard is run by the scheduler at this address; empty if it is not known, or nobody runs it.
     Elsewhere(String),
 }
@@ -61,6 +65,7 @@ impl Engine {
                 let is_other = |id: &&Id| !self.shards.is_owned(Shard::of_place(id.place()));
                 return Answer::Others(tasks.iter().filter(is_other).copied().collect());
             }
+            Question::Divide(asks) => return Answer::Divided(self.divide(asks, now)),
             Question::Limits(tenant) | Question::Admit(Submission { tenant, .. }) => Shard::of_tenant(tenant),
             Question::Explain(task) => Shard::of_place(task.place()),
         };
@@ -70,14 +75,16 @@ impl Engine {
         match question {
             Question::Limits(tenant) => {
                 let limits = self.settings.get(&tenant).into_iter().flat_map(|set| &set.limits);
-                Answer::Limits(limits.filter_map(|scope| self.policy.limit(scope)).collect())
+                let own = limits.filter_map(|scope| self.policy.limit(scope));
+                let shared = self.shared.scopes().filter_map(|scope| self.policy.limit_of(scope, &tenant));
+                Answer::Limits(own.chain(shared).collect())
             }
             Question::Explain(task) => {
                 let workers: Vec<&Worker> = self.sessions.values().map(|session| &session.view).collect();
                 Answer::Explained(self.policy.explain(task, workers, now))
             }
             Question::Admit(submission) => self.admit_submission(&submission, now),
-            Question::Others(_) => Answer::Others(Vec::new()),
+            Question::Others(_) | Question::Divide(_) => Answer::Others(Vec::new()),
         }
     }
 

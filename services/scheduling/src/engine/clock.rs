@@ -29,6 +29,7 @@ impl Engine {
         self.held.values_mut().for_each(|held| held.until = held.until - by);
         self.records.set_back(by);
         self.set_back(by);
+        self.shared.set_back(by);
         for next in [&mut self.next_read, &mut self.next_expiry, &mut self.next_count, &mut self.next_audit] {
             *next = *next - by;
         }

@@ -99,6 +99,7 @@ impl Engine {
             self.policy.mark_truncated(queue, 0);
         }
         self.say_shards(effects);
+        self.gain_shares(now, effects);
         self.read_new(epoch, effects);
         self.read_later(effects);
     }

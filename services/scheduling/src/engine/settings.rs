@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use tidemill_kernel::{Shard, TenantName, Timestamp};
-use tidemill_policy::{Limit, Scope};
+use tidemill_policy::{Limit, Scope, TenantLimits};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::storage::v1 as store;
 
@@ -36,6 +36,14 @@ impl Engine {
         }
         for (tenant, settings) in tenants {
             self.put_in_force(&tenant, &settings, now);
+        }
+    }
+
+    /// Takes in the weights of tenants.
+    pub(super) fn on_tenants(&mut self, weights: Vec<(TenantName, u32)>) {
+        for (tenant, weight) in weights {
+            let limits = TenantLimits { weight, concurrency: self.config.tenant_concurrency };
+            self.policy.set_tenant(&tenant, limits);
         }
     }
 

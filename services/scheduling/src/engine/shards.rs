@@ -106,6 +106,16 @@ impl Shards {
         Some(lease.address.as_str()).filter(|address| !address.is_empty() && lease.owner != self.owner)
     }
 
+    /// The owner's name.
+    pub(super) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Whether nobody else can own a shard.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// The message for workers.
     fn message(&self) -> Say {
         Say::Shards(api::Shards { numbers: self.loaded().map(|(shard, _)| shard.number().into()).collect() })
@@ -268,7 +278,9 @@ impl Engine {
         if self.shards.owned.remove(&shard).is_none() {
             return;
         }
+        let running = self.shared_running();
         self.policy.forget_tenants(|name| Shard::of_tenant(name) == shard);
+        self.lose_shares(&running);
         let mut waiting = Vec::new();
         self.held.retain(|id, held| {
             let stays = Shard::of_place(id.place()) != shard;

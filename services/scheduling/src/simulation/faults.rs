@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Pause(usize, Micros),
     /// A scheduler does not reach the store.
     Cut(usize, Micros),
+    /// A scheduler and the others do not reach each other.
+    Part(usize, Micros),
     /// A scheduler's clock is moved, in microseconds.
     Clock(usize, i64),
     /// A worker dies; another one comes in its place.
@@ -43,7 +45,8 @@ pub(super) fn plan(rng: &mut StdRng, weather: Weather, nodes: usize, hands: usiz
         let (node, hand) = (rng.random_range(0..nodes), rng.random_range(0..hands));
         let while_ = *pick(rng, &[50 * MS, 400 * MS, SECOND, 3 * SECOND, 8 * SECOND]);
         let step = *pick(rng, &[-20_000_000, -3_000_000, -100_000, 100_000, 3_000_000, 20_000_000]);
-        let fault = match (weather, rng.random_range(0..11)) {
+        let fault = match (weather, rng.random_range(0..12)) {
+            (Weather::Crashes | Weather::Storm, 11) => Fault::Part(node, while_),
             (Weather::Calm, _) | (_, 0) => Fault::Drain(node, while_),
             (_, 1 | 2) => Fault::Kill(node, while_),
             (_, 3) => Fault::Pause(node, while_),
@@ -88,6 +91,7 @@ impl World {
                 self.note_node(node, while_ + SECOND);
                 self.nodes[node].cut_until = self.now + while_;
             }
+            Fault::Part(node, while_) => self.nodes[node].apart_until = self.now + while_,
             Fault::Clock(node, step) => {
                 self.note_node(node, 5 * SECOND);
                 self.nodes[node].skew += step;

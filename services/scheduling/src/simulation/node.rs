@@ -10,7 +10,7 @@ use tidemill_proto::scheduling::v1::work_request::Message as Heard;
 use super::calls::{Call, wall};
 use super::plan::{MS, Micros, SECOND};
 use super::world::{Happening, World};
-use crate::engine::{Changed, Effect, Engine, Event, SessionId, Shards, Source};
+use crate::engine::{Answer, Asks, Changed, Effect, Engine, Event, Question, SessionId, Shards, Source};
 
 /// The pace of the engine's clock.
 const TICK: Micros = 25 * MS;
@@ -26,6 +26,8 @@ pub(super) struct Node {
     pub(super) is_paused: bool,
     pub(super) inbox: Vec<Happening>,
     pub(super) cut_until: Micros,
+    /// Until when it reaches no other scheduler.
+    pub(super) apart_until: Micros,
     /// How long it is away after a drain.
     pub(super) rest: Micros,
     calls: BTreeMap<u64, Call>,
@@ -46,6 +48,7 @@ impl Node {
             is_paused: false,
             inbox: Vec::new(),
             cut_until: 0,
+            apart_until: 0,
             rest: 0,
             calls: BTreeMap::new(),
             on_way: BTreeMap::new(),
@@ -182,6 +185,7 @@ impl World {
             }
             Effect::WakeOwner { address } => return self.wake(&address),
             Effect::TellOwner { address, changed } => return self.tell_owner(number, &address, changed),
+            Effect::AskShares { address, asks } => return self.ask_shares(number, &address, asks),
             Effect::ReadAgain(tasks) => Call::ReadAgain(tasks),
             // Nobody here has settings.
             Effect::LoadSettings(_) | Effect::Fire(_) => return,
@@ -210,6 +214,40 @@ impl World {
             let run = self.nodes[from].run;
             self.after(SECOND, Happening::Hear { node: from, run, event: Event::Changed(again) });
         }
+    }
+
+    /// A question of one scheduler to another about limits, which may get lost, and its answer, which may too.
+    fn ask_shares(&mut self, from: usize, address: &str, asks: Asks) {
+        let (run, number) = (self.nodes[from].run, asks.number);
+        let nothing = Event::Shares { number, shares: Vec::new() };
+        self.after(SECOND, Happening::Hear { node: from, run, event: nothing });
+        let delay = self.delay();
+        let to = (0..self.nodes.len()).find(|node| Node::address(*node) == address);
+        if let Some(node) = to.filter(|to| !self.is_apart(from, *to)) {
+            let to_run = self.nodes[node].run;
+            self.after(delay, Happening::Divide { node, run: to_run, from, from_run: run, asks });
+        }
+    }
+
+    pub(super) fn divide(&mut self, node: usize, run: u32, (from, from_run): (usize, u32), asks: Asks) {
+        let (now, number) = (self.clock_of(node), asks.number);
+        if self.nodes[node].run != run {
+            return;
+        }
+        let Some(engine) = &mut self.nodes[node].engine else { return };
+        let Answer::Divided(shares) = engine.answer(Question::Divide(asks), now) else { return };
+        self.say(|| format!("  s{node} tells s{from} to use {shares:?}"));
+        let delay = self.delay();
+        if !self.is_apart(from, node) {
+            let event = Event::Shares { number, shares };
+            self.after(delay, Happening::Hear { node: from, run: from_run, event });
+        }
+    }
+
+    /// Whether what one scheduler says to another gets lost.
+    fn is_apart(&mut self, one: usize, other: usize) -> bool {
+        let are_apart = [one, other].iter().any(|node| self.now < self.nodes[*node].apart_until);
+        are_apart || (self.is_stormy() && self.rng.random_bool(0.1))
     }
 
     /// A worker's message comes to its scheduler; none: it has closed its stream.

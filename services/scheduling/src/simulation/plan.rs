@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 
 use super::faults::Fault;
 use crate::checker::Rules;
-use crate::config::Config;
+use crate::config::{Config, SharedLimit};
 
 /// Simulated time, in microseconds since the run began.
 pub(super) type Micros = u64;
@@ -140,11 +140,25 @@ impl Plan {
         }
     }
 
+    /// Two or three schedulers that share a cap on tasks of all tenants.
+    pub(super) fn shared(seed: u64, weather: Weather) -> Self {
+        let mut rng = StdRng::seed_from_u64(!seed);
+        let plan = Self::new(seed, weather);
+        let (schedulers, cap) = (rng.random_range(2..=3), *pick(&mut rng, &[1, 2, 3, 7]));
+        let faults = super::faults::plan(&mut rng, weather, schedulers, plan.workers);
+        let limit = SharedLimit { kind: "a".into(), concurrency: Some(cap), ..SharedLimit::default() };
+        let config = Config { limits: vec![limit], ..plan.config };
+        Self { schedulers, faults, config, ..plan }
+    }
+
     /// What holds in this weather.
     pub(super) fn rules(&self) -> Rules {
+        let cap = |limit: &SharedLimit| Some((limit.kind.clone(), limit.concurrency?));
+        let limits = self.config.limits.iter().filter_map(cap);
         Rules {
             slots: self.slots,
             tenant_concurrency: self.config.tenant_concurrency,
+            kind_concurrency: limits.collect(),
             recorded_within: Duration::from_millis(225),
             order_within: Duration::from_millis(200),
             heard_within: Duration::ZERO,

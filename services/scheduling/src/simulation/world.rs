@@ -15,7 +15,7 @@ use super::hand::Hand;
 use super::node::Node;
 use super::plan::{BUSY, MS, Micros, Plan, SECOND, Weather};
 use crate::checker::{History, Moment};
-use crate::engine::{Event, SessionId};
+use crate::engine::{Asks, Event, SessionId};
 
 /// When everything must have come to rest. The longest that is waited for: an audit, after a call that timed out.
 const LIMIT: Micros = 400 * SECOND;
@@ -64,6 +64,14 @@ pub(super) enum Happening {
         node: usize,
         run: u32,
         call: Call,
+    },
+    /// A scheduler is asked by another one about limits.
+    Divide {
+        node: usize,
+        run: u32,
+        from: usize,
+        from_run: u32,
+        asks: Asks,
     },
     /// A worker says something.
     FromHand {
@@ -238,6 +246,9 @@ impl World {
                     self.call(node, call);
                 }
             }
+            Happening::Divide { node, run, from, from_run, asks } => {
+                self.divide(node, run, (from, from_run), asks);
+            }
             Happening::FromHand { pipe, message } => self.hear_hand(pipe, message),
             Happening::ToHand { pipe, message } => self.at_hand(pipe, message),
             Happening::BrokenAtNode { node, run, session } => self.broken_at_node(node, run, session),
@@ -260,6 +271,7 @@ impl World {
             | Happening::Hear { node, .. }
             | Happening::Answer { node, .. }
             | Happening::Ask { node, .. }
+            | Happening::Divide { node, .. }
             | Happening::BrokenAtNode { node, .. } => (Some(*node), None),
             Happening::FromHand { pipe, .. } => (self.pipes.get(pipe).map(|pipe| pipe.node), None),
             Happening::ToHand { pipe, .. } => (None, self.pipes.get(pipe).map(|pipe| pipe.hand)),

@@ -57,12 +57,33 @@ pub(crate) fn state(limit: api::Limit, status: Option<&LimitStatus>) -> api::Lim
     }
 }
 
+/// A limit of all tenants together as a message; none for another one.
+pub(crate) fn encode_shared(status: &LimitStatus) -> Option<api::Limit> {
+    let Limit { concurrency, rate, .. } = status.limit;
+    Some(api::Limit {
+        scope: Some(super::scope::encode_shared(&status.scope)?),
+        concurrency,
+        per_second: rate.map(|rate| rate.per_second),
+        burst: rate.map(|rate| rate.burst),
+        on_full: api::OnFull::Queue.into(),
+    })
+}
+
 /// Why a limit lets nothing start, in words.
 pub(crate) fn words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Paused => "paused until it is resumed".to_owned(),
         Verdict::Closed { until } => format!("closed until {until}: a worker met a limit there"),
         Verdict::Concurrency { running, cap } => format!("{running} run, of at most {cap} at once"),
+        Verdict::Part { running, part, whole } => format!(
+            "this scheduler's part of the limit is used up: {running} run here, of at most {part} here and {whole} in all"
+        ),
+        Verdict::PartOfRate { until: None, whole, .. } => {
+            format!("this scheduler has no part of the rate of {whole} a second yet; others use it")
+        }
+        Verdict::PartOfRate { until: Some(until), part, whole } => format!(
+            "this scheduler's part of the rate is used up, {part} of {whole} a second; there is enough again at {until}"
+        ),
         Verdict::Rate { until } => format!("its rate is used up; there is enough again at {until}"),
     }
 }

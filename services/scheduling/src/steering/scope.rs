@@ -22,6 +22,11 @@ pub(crate) fn decode(tenant: &TenantName, scope: Option<&api::Scope>) -> Result<
             Fault::invalid("scope.priority", format!("is {number}; use 1, 2 or 3, or leave it out"))
         })?),
     };
+    if scope.all_tenants {
+        let rule = "is of all tenants; the operator sets such limits as `[[scheduling.limits]]` in the configuration of the \
+                    schedulers";
+        return Err(Fault::invalid("scope.all_tenants", rule));
+    }
     let kind = || Kind::new(&scope.kind);
     match (scope.kind.as_str(), scope.key.as_str(), priority) {
         ("", "", None) => Ok((Scope::Tenant(tenant.clone()), "all".to_owned())),
@@ -47,14 +52,33 @@ pub(crate) fn decode(tenant: &TenantName, scope: Option<&api::Scope>) -> Result<
     }
 }
 
+/// A scope of all tenants together, as schedulers name it to each other; none if it is not one.
+pub(crate) fn decode_shared(scope: Option<&api::Scope>) -> Option<Scope> {
+    match scope.map(|scope| (scope.all_tenants, scope.kind.as_str(), scope.key.as_str()))? {
+        (true, "", key) if (1..=MAX_KEY).contains(&key.len()) => Some(Scope::Key(Arc::from(key))),
+        (true, kind, "") if is_kind(kind) => Some(Scope::Kind(Kind::new(kind))),
+        _ => None,
+    }
+}
+
+/// The message of a scope of all tenants together; none for another one.
+pub(crate) fn encode_shared(scope: &Scope) -> Option<api::Scope> {
+    let (kind, key) = match scope {
+        Scope::Kind(kind) => (kind.as_str().to_owned(), String::new()),
+        Scope::Key(key) => (String::new(), key.to_string()),
+        _ => return None,
+    };
+    Some(api::Scope { kind, key, priority: 0, all_tenants: true })
+}
+
 /// A scope in words.
 pub(crate) fn words(scope: &Scope) -> String {
     match scope {
         Scope::Tenant(tenant) => format!("all tasks of tenant {tenant}"),
-        Scope::Kind(kind) => format!("tasks of kind {kind}"),
+        Scope::Kind(kind) => format!("tasks of kind {kind}, of all tenants,"),
         Scope::TenantKind(_, kind) => format!("the tenant's tasks of kind {kind}"),
         Scope::TenantKey(_, key) => format!("the tenant's tasks with key {key}"),
-        Scope::Key(key) => format!("tasks with key {key}"),
+        Scope::Key(key) => format!("tasks with key {key}, of all tenants,"),
         Scope::Queue(queue) => format!("the tenant's {} tasks of kind {}", queue.priority.name(), queue.kind),
     }
 }
@@ -69,7 +93,7 @@ mod tests {
     use super::*;
 
     fn scope(kind: &str, key: &str, priority: i32) -> api::Scope {
-        api::Scope { kind: kind.to_owned(), key: key.to_owned(), priority }
+        api::Scope { kind: kind.to_owned(), key: key.to_owned(), priority, all_tenants: false }
     }
 
     #[test]
@@ -90,5 +114,17 @@ mod tests {
             let fault = name(wrong).unwrap_err();
             assert_eq!(fault.violations[0].field, field);
         }
+    }
+
+    #[test]
+    fn a_scope_of_all_tenants_is_the_configurations_and_goes_between_schedulers() {
+        let acme: TenantName = "acme".parse().unwrap();
+        for shared in [Scope::Kind(Kind::new("noop")), Scope::Key("k".into())] {
+            let message = encode_shared(&shared).unwrap();
+            assert_eq!(decode_shared(Some(&message)), Some(shared));
+            assert_eq!(decode(&acme, Some(&message)).unwrap_err().violations[0].field, "scope.all_tenants");
+        }
+        assert_eq!(encode_shared(&Scope::Tenant(acme)), None);
+        assert_eq!(decode_shared(Some(&scope("noop", "", 0))), None);
     }
 }

@@ -4,6 +4,7 @@
 mod bulk;
 mod faults;
 mod flaky;
+mod limits;
 mod mesh;
 mod owners;
 mod stream;

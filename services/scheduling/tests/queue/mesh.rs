@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tidemill_chassis::clock::seeded_rng;
 use tidemill_chassis::layers::ServerLimits;
 use tidemill_chassis::{Context, Shutdown, Wire, sleep};
-use tidemill_kernel::{Clock, Id, Tier, Timestamp};
+use tidemill_kernel::{Clock, Id, TenantName, Tier, Timestamp};
 use tidemill_proto::scheduling::v1::scheduling_service_client::SchedulingServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::scheduling::v1::{GetTaskRequest, SubmitTasksRequest, WakeRequest};
@@ -70,6 +70,8 @@ pub(crate) struct Mesh {
     pub(crate) flaky: Flaky,
     pub(crate) neighbours: Arc<Neighbours>,
     deps: tidemill_scheduling::Deps,
+    config: tidemill_scheduling::Config,
+    store: Arc<MemoryStore>,
 }
 
 /// The schedulers, by address.
@@ -83,6 +85,11 @@ impl Neighbours {
         let wire = wire(address.clone());
         self.0.lock().unwrap().insert(address, wire.clone());
         wire
+    }
+
+    /// The way to the first one.
+    pub(crate) fn first(&self) -> Wire {
+        self.wire("s0").unwrap()
     }
 
     /// The queue as the scheduler that came as this one shows it.
@@ -113,13 +120,18 @@ impl Peers for Neighbours {
 
 impl Mesh {
     pub(crate) async fn start() -> Self {
+        Self::with(tidemill_scheduling::Config::default()).await
+    }
+
+    /// One whose schedulers have this configuration.
+    pub(crate) async fn with(config: tidemill_scheduling::Config) -> Self {
         let clock = Arc::new(Paced(Instant::now()));
         let store = Arc::new(MemoryStore::new("test"));
-        let tenant: tidemill_kernel::TenantName = "acme".parse().unwrap();
+        let tenant: TenantName = "acme".parse().unwrap();
         let row = Tenant { name: tenant.clone(), tier: Tier::Pro, created_at: clock.now() };
         store.create_tenant(row, None).await.unwrap();
         let rng = Arc::new(Mutex::new(seeded_rng()));
-        let deps = tidemill_storage::Deps { store, clock: clock.clone(), rng };
+        let deps = tidemill_storage::Deps { store: store.clone(), clock: clock.clone(), rng };
         let storage = tidemill_storage::build(Default::default(), deps).wire(ServerLimits::default());
         let flaky = Flaky::default();
         let storage = flaky.around(storage);
@@ -136,7 +148,7 @@ impl Mesh {
         let mut background = Vec::new();
         let wire = neighbours.add(|address| {
             let deps = tidemill_scheduling::Deps { address, ..deps.clone() };
-            let mut part = tidemill_scheduling::build(Default::default(), deps).unwrap();
+            let mut part = tidemill_scheduling::build(config.clone(), deps).unwrap();
             background.append(&mut part.background);
             part.wire(ServerLimits::default())
         });
@@ -148,7 +160,7 @@ impl Mesh {
         let workers = WorkerServiceClient::new(wire.clone());
         shutdown.spawn(worker.run(workers.clone(), shutdown.soft()));
         let (queue, context) = (SchedulingServiceClient::new(wire), Context::for_tenant(tenant));
-        Self { queue, workers, context, runs, shutdown, flaky, neighbours, deps }
+        Self { queue, workers, context, runs, shutdown, flaky, neighbours, deps, config, store }
     }
 
     /// One more scheduler over the same store; it runs until its end is asked for, or it is aborted: then nobody hears of
@@ -159,7 +171,7 @@ impl Mesh {
         let mut background = Vec::new();
         let wire = self.neighbours.add(|address| {
             let deps = tidemill_scheduling::Deps { address, ..self.deps.clone() };
-            let mut part = tidemill_scheduling::build(Default::default(), deps).unwrap();
+            let mut part = tidemill_scheduling::build(self.config.clone(), deps).unwrap();
             background.append(&mut part.background);
             part.wire(ServerLimits::default())
         });
@@ -171,6 +183,14 @@ impl Mesh {
             futures::future::join_all(running).await;
         });
         (workers, running, stop)
+    }
+
+    /// One more tenant.
+    pub(crate) async fn tenant(&self, name: &str) -> TenantName {
+        let tenant: TenantName = name.parse().unwrap();
+        let row = Tenant { name: tenant.clone(), tier: Tier::Pro, created_at: self.deps.clock.now() };
+        self.store.create_tenant(row, None).await.unwrap();
+        tenant
     }
 
     pub(crate) async fn submit(&mut self, tasks: Vec<NewTask>) -> Vec<(String, bool)> {

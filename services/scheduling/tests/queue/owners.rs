@@ -20,22 +20,30 @@ use crate::mesh::{Mesh, task};
 const ALL: usize = 16;
 
 /// Somebody who only listens to which shards a scheduler has.
-struct Listener {
+pub(crate) struct Listener {
     say: mpsc::Sender<WorkRequest>,
     hear: Streaming<WorkResponse>,
 }
 
 impl Listener {
     async fn to(workers: &WorkerServiceClient<tidemill_chassis::Wire>) -> Self {
+        Self::of_kinds(workers, vec!["hand".into()]).await
+    }
+
+    /// One that would run these kinds.
+    pub(crate) async fn of_kinds(
+        workers: &WorkerServiceClient<tidemill_chassis::Wire>,
+        kinds: Vec<String>,
+    ) -> Self {
         let (say, said) = mpsc::channel(4);
-        let hello = Hello { worker: "listener".into(), kinds: vec!["hand".into()], ..Hello::default() };
+        let hello = Hello { worker: "listener".into(), kinds, ..Hello::default() };
         say.send(WorkRequest { message: Some(Say::Hello(hello)) }).await.unwrap();
         let hear = workers.clone().work(ReceiverStream::new(said)).await.unwrap().into_inner();
         Self { say, hear }
     }
 
     /// Waits until it has so many shards, by its last word.
-    async fn until(&mut self, count: usize) {
+    pub(crate) async fn until(&mut self, count: usize) {
         let shards = async {
             loop {
                 match self.hear.message().await.unwrap().unwrap().message {
@@ -50,12 +58,12 @@ impl Listener {
     }
 
     /// Asks for tasks.
-    async fn give_credit(&self, count: u32) {
+    pub(crate) async fn give_credit(&self, count: u32) {
         self.say.send(WorkRequest { message: Some(Say::Credits(Credits { count })) }).await.unwrap();
     }
 
     /// The next thing it is told that is about tasks.
-    async fn about_tasks(&mut self) -> Hear {
+    pub(crate) async fn about_tasks(&mut self) -> Hear {
         loop {
             let said = self.hear.message().await.unwrap().unwrap().message;
             if let Some(said @ (Hear::Leases(_) | Hear::Cancel(_))) = said {

@@ -41,7 +41,7 @@ pub(crate) struct Of {
 
 impl From<Of> for api::Scope {
     fn from(of: Of) -> Self {
-        Self { kind: of.kind, key: of.limit_key, priority: 0 }
+        Self { kind: of.kind, key: of.limit_key, priority: 0, all_tenants: false }
     }
 }
 
@@ -108,6 +108,11 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
 
 /// A scope for people.
 pub(super) fn scope_words(scope: &api::Scope) -> String {
+    let words = own_words(scope);
+    if scope.all_tenants { format!("{words}, of all tenants") } else { words }
+}
+
+fn own_words(scope: &api::Scope) -> String {
     match (scope.kind.as_str(), scope.key.as_str(), scope.priority) {
         ("", "", _) => "all tasks".to_owned(),
         ("", key, _) => format!("tasks with key {key}"),

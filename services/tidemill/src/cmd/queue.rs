@@ -39,8 +39,12 @@ pub(crate) struct Of {
 
 /// Pauses, resumes.
 pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
-    let scope =
-        |of: Of| api::Scope { kind: of.kind, key: of.limit_key, priority: of.priority.map_or(0, i32::from) };
+    let scope = |of: Of| api::Scope {
+        kind: of.kind,
+        key: of.limit_key,
+        priority: of.priority.map_or(0, i32::from),
+        all_tenants: false,
+    };
     match action {
         Action::Pause(of) => {
             let scope = scope(of);

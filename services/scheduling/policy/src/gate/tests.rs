@@ -38,7 +38,11 @@ proptest! {
     ) {
         let rate = Some(Rate { per_second, burst });
         let limit = Limit { rate, ..Limit::default() };
-        let shares = (0..of).map(|from| Share { from, to: from + 1, of });
+        let part = |whole: u64, index: u32| whole * u64::from(index + 1) / u64::from(of) - whole * u64::from(index) / u64::from(of);
+        let shares = (0..of).map(|index| Share {
+            rate: Rate { per_second: part(per_second, index), burst: part(burst, index) },
+            ..Share::ALL
+        });
         // Each scheduler asks for everything it can get: together they stay below the whole.
         let mut gates: Vec<Gate> = shares.map(|share| gate(limit, share)).collect();
         let mut entered: Vec<(i64, u64)> = Vec::new();
@@ -85,45 +89,46 @@ proptest! {
     }
 
     #[test]
-    fn shares_that_are_given_up_first_never_add_up_to_more_than_the_concurrency(
-        cap in 0_u32..9,
-        steps in prop::collection::vec((0_usize..2, 0_u8..4, 0_u32..=6), 1..120),
+    fn a_share_that_moves_with_what_is_given_up_first_never_gives_more_than_the_rate_and_the_burst(
+        per_second in 1_u64..2_000, burst in 1_u64..50,
+        steps in prop::collection::vec((0_i64..60_000, 0_usize..2, 0_u8..8), 1..150),
     ) {
-        let limit = Limit { concurrency: Some(cap), ..Limit::default() };
-        let now = moment(0);
-        let mut gates = [
-            gate(limit, Share { from: 0, to: 3, of: 6 }),
-            gate(limit, Share { from: 3, to: 6, of: 6 }),
-        ];
-        let in_use = |gate: &Gate| gate.concurrency().unwrap().max(gate.running);
-        for (which, step, cut) in steps {
-            match step {
-                0 => {
-                    try_enter(&mut gates[which], 1, now);
-                }
-                1 => {
-                    gates[which].leave(0);
-                    gates[which].judge(now);
-                }
-                // The cut between the two moves only as far as the one that loses has nothing running there.
-                _ => {
-                    let (losing, gaining) = (which, 1 - which);
-                    let shares = [Share { from: 0, to: cut, of: 6 }, Share { from: cut, to: 6, of: 6 }];
-                    if shares[losing].of(u64::from(cap)) > u64::from(gates[losing].concurrency().unwrap()) {
-                        continue;
-                    }
-                    let before = gates[losing].share;
-                    gates[losing].set_share(shares[losing], now);
-                    if u64::from(in_use(&gates[losing])) == shares[losing].of(u64::from(cap)) {
-                        gates[gaining].set_share(shares[gaining], now);
-                    } else {
-                        gates[losing].set_share(before, now);
-                    }
-                }
+        let limit = Limit { rate: Some(Rate { per_second, burst }), ..Limit::default() };
+        let mut gates = [gate(limit, Share::ALL), gate(limit, Share::NONE)];
+        let (mut entered, mut now): (Vec<i64>, i64) = (Vec::new(), 0);
+        for (wait, which, step) in steps {
+            now += wait;
+            if step == 0 {
+                gates[which].set_share(Share::NONE, moment(now));
+                gates[1 - which].set_share(Share::ALL, moment(now));
+            } else if try_enter(&mut gates[which], 1, moment(now)) {
+                entered.push(now);
             }
-            prop_assert!(gates[0].running + gates[1].running <= cap);
+        }
+        for (first, &from) in entered.iter().enumerate() {
+            for (count, &to) in (1_u64..).zip(&entered[first..]) {
+                let most = u128::from(burst) * 1_000_000 + u128::from(per_second) * u128::try_from(to - from).unwrap();
+                prop_assert!(u128::from(count) * 1_000_000 <= most);
+            }
         }
     }
+}
+
+#[test]
+fn a_gate_that_is_divided_says_so_and_tells_how_it_was_used() {
+    let limit =
+        Limit { concurrency: Some(5), rate: Some(Rate { per_second: 10, burst: 10 }), ..Limit::default() };
+    let mut gate = gate(limit, Share { concurrency: 2, ..Share::ALL });
+    assert!(try_enter(&mut gate, 1, moment(0)) && try_enter(&mut gate, 1, moment(0)));
+    assert_eq!(gate.verdict(), Some(Verdict::Part { running: 2, part: 2, whole: 5 }));
+    gate.leave(0);
+    let used = gate.take_use();
+    assert_eq!((used.running, used.peak, used.started, used.was_full), (1, 2, 2, true));
+    let used = gate.take_use();
+    assert_eq!((used.running, used.peak, used.started, used.was_full), (1, 1, 0, false));
+    gate.set_share(Share { concurrency: 2, ..Share::NONE }, moment(0));
+    gate.judge(moment(0));
+    assert_eq!(gate.verdict(), Some(Verdict::PartOfRate { until: None, part: 0, whole: 10 }));
 }
 
 #[test]

@@ -145,10 +145,10 @@ impl Policy {
         let mut least = Duration::ZERO;
         for reason in reasons {
             match reason {
-                Reason::Limit { verdict: Verdict::Closed { until } | Verdict::Rate { until }, .. } => {
-                    least = least.max(until.since(self.now));
-                }
                 Reason::Limit { verdict: Verdict::Paused, .. } | Reason::NoWorker(_) => return None,
+                Reason::Limit { verdict, .. } => {
+                    least = verdict.until().map_or(least, |until| least.max(until.since(self.now)));
+                }
                 _ => {}
             }
         }

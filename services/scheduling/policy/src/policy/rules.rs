@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tidemill_kernel::Timestamp;
+use tidemill_kernel::{TenantName, Timestamp};
 
 use super::{Policy, lane_of, number};
 use crate::gate::Gate;
-use crate::limits::{Limit, LimitStatus, OnFull, Scope, Share};
+use crate::limits::{Limit, LimitStatus, LimitUse, OnFull, Scope, Share};
+use crate::line::Line;
 use crate::tasks::State;
 
 impl Policy {
@@ -26,8 +27,8 @@ impl Policy {
         self.judge(number);
     }
 
-    /// Sets which part of a limit is used here, when several schedulers share it. What runs goes on. The others may have
-    /// what is given up only when [`LimitStatus::in_use`] says so.
+    /// Sets which part of a limit is used here, when several schedulers share it ([`crate::Division`]). What runs goes on, so
+    /// that others may have what is given up only when it has ended.
     pub fn set_share(&mut self, scope: &Scope, share: Share, now: Timestamp) {
         self.advance(now);
         let gate = self.gate_of(scope);
@@ -64,8 +65,7 @@ impl Policy {
     pub fn limit(&self, scope: &Scope) -> Option<LimitStatus> {
         let number = *self.rules.get(scope)?;
         let gate = self.gates.get(number as usize).filter(|gate| !gate.is_idle())?;
-        let under = self.lines.iter().map(|entry| entry.1).filter(|line| line.gates.contains(&number));
-        let queued = under.map(|line| line.len()).sum();
+        let queued = self.under(number).map(|line| line.len()).sum();
         let verdict = gate.verdict().filter(|_| gate.shut);
         Some(LimitStatus {
             scope: scope.clone(),
@@ -76,6 +76,41 @@ impl Policy {
             verdict,
             held_back: verdict.map_or(0, |_| queued),
         })
+    }
+
+    /// How a limit was used since this was asked last; `None` if none was set. Walks over what waits.
+    pub fn take_use(&mut self, scope: &Scope) -> Option<LimitUse> {
+        let number = *self.rules.get(scope)?;
+        let used = self.gates.get_mut(number as usize)?.take_use();
+        Some(LimitUse { queued: self.under(number).map(|line| line.len()).sum(), ..used })
+    }
+
+    /// How many tasks run under a limit.
+    pub fn running_under(&self, scope: &Scope) -> u32 {
+        let gate = self.rules.get(scope).and_then(|&number| self.gates.get(number as usize));
+        gate.map_or(0, |gate| gate.running)
+    }
+
+    /// Whether something waits that this scheduler's part of a limit holds back, as far as that is in memory.
+    pub fn is_short(&self, scope: &Scope) -> bool {
+        let Some(&number) = self.rules.get(scope) else { return false };
+        let is_shut = self.gates.get(number as usize).is_some_and(|gate| gate.shut && gate.is_divided());
+        is_shut && self.under(number).any(|line| line.len() > 0)
+    }
+
+    /// Its lines.
+    fn under(&self, gate: u32) -> impl Iterator<Item = &Line> {
+        self.lines.iter().map(|entry| entry.1).filter(move |line| line.gates.contains(&gate))
+    }
+
+    /// How a limit stands, with what waits and runs of one tenant alone.
+    pub fn limit_of(&self, scope: &Scope, tenant: &TenantName) -> Option<LimitStatus> {
+        let (status, gate) = (self.limit(scope)?, *self.rules.get(scope)?);
+        let tenant = self.names.number(tenant);
+        let of_tenant = || self.under(gate).filter(|line| Some(line.tenant) == tenant);
+        let queued = of_tenant().map(|line| line.len()).sum();
+        let held_back = status.verdict.map_or(0, |_| queued);
+        Some(LimitStatus { queued, running: of_tenant().map(|line| line.running).sum(), held_back, ..status })
     }
 
     /// How every limit stands, by scope.

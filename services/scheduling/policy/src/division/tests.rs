@@ -1,0 +1,325 @@
+//! Random histories of a division: schedulers that come, go, stand still and lose their shards, questions and answers that
+//! are late or lost, dividers that change. What really runs never exceeds the limit.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SCHEDULERS: usize = 3;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A scheduler sends a question; its answer comes at once, never, or later.
+    Ask(usize, u8),
+    /// The answers that are late come, in the order in which they were asked for.
+    Late,
+    /// Tasks start as far as that is allowed.
+    Start(usize, u8),
+    /// A task ends.
+    End(usize, usize),
+    /// A shard goes to another scheduler, which knows of it at once; the old one may not know yet.
+    Move(usize, usize, bool),
+    /// A scheduler learns what it has lost.
+    Learn(usize),
+    /// Another divider begins, with nothing.
+    Divider,
+    Wait(u64),
+}
+
+/// A shard as the store has it: who owns it at which epoch, and what runs of it.
+#[derive(Debug, Clone)]
+struct Place {
+    owner: usize,
+    epoch: i64,
+    running: u32,
+}
+
+/// A scheduler, which keeps the four rules.
+#[derive(Debug, Clone, Default)]
+struct Node {
+    share: u32,
+    number: u64,
+    /// What it believes to own, at which epoch, and whether an answered question named it.
+    shards: BTreeMap<usize, (i64, bool)>,
+    /// What runs of its shards, as far as it knows.
+    running: BTreeMap<usize, u32>,
+}
+
+/// An answer that is on its way: to whom, to which of his questions, what that named.
+type Late = (usize, u64, Vec<(usize, i64)>, Share);
+
+struct World {
+    cap: u32,
+    now: Timestamp,
+    places: Vec<Place>,
+    nodes: Vec<Node>,
+    division: Division,
+    late: Vec<Late>,
+}
+
+fn limit(cap: u32) -> Limit {
+    Limit { concurrency: Some(cap), ..Limit::default() }
+}
+
+fn slots(concurrency: u32) -> Share {
+    Share { concurrency, ..Share::NONE }
+}
+
+impl World {
+    fn new(cap: u32) -> Self {
+        let places: Vec<Place> =
+            (0..16).map(|index| Place { owner: index % SCHEDULERS, epoch: 1, running: 0 }).collect();
+        let mut nodes = vec![Node::default(); SCHEDULERS];
+        places
+            .iter()
+            .enumerate()
+            .for_each(|(index, place)| _ = nodes[place.owner].shards.insert(index, (1, false)));
+        Self {
+            cap,
+            now: Timestamp::from_micros(0),
+            places,
+            nodes,
+            division: Division::default(),
+            late: Vec::new(),
+        }
+    }
+
+    fn ask(&mut self, node: usize, wants: u32, fate: u8) {
+        self.nodes[node].number += 1;
+        let one = &self.nodes[node];
+        let named: Vec<(usize, i64)> = one.shards.iter().map(|(index, shard)| (*index, shard.0)).collect();
+        let shard =
+            |(index, epoch): &(usize, i64)| (Shard::new(u16::try_from(*index).unwrap()).unwrap(), *epoch);
+        let ask = Ask {
+            owner: format!("s{node}"),
+            number: one.number,
+            shards: named.iter().map(shard).collect(),
+            holds: slots(one.share),
+            running: one.running.values().sum(),
+            wants: slots(wants),
+        };
+        if fate == 0 {
+            return;
+        }
+        let answer = self.division.ask(&ask, limit(self.cap), self.now);
+        match fate {
+            1 => {}
+            2 => self.late.push((node, ask.number, named, answer)),
+            _ => self.answer(node, ask.number, &named, answer),
+        }
+    }
+
+    fn answer(&mut self, node: usize, number: u64, named: &[(usize, i64)], answer: Share) {
+        let one = &mut self.nodes[node];
+        if one.number != number {
+            return;
+        }
+        one.share = answer.concurrency;
+        for (index, epoch) in named {
+            one.shards.get_mut(index).into_iter().for_each(|shard| shard.1 |= shard.0 == *epoch);
+        }
+    }
+
+    fn start(&mut self, node: usize, count: u8) {
+        let one = &mut self.nodes[node];
+        if one.shards.values().any(|shard| !shard.1) {
+            return;
+        }
+        for (index, (epoch, _)) in one.shards.clone() {
+            // Its lease fences a shard that it believes to own in vain.
+            let place = &mut self.places[index];
+            let is_held = place.owner == node && place.epoch == epoch;
+            for _ in 0..count {
+                if is_held && one.running.values().sum::<u32>() < one.share {
+                    place.running += 1;
+                    *one.running.entry(index).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, node: usize, index: usize) {
+        let place = &mut self.places[index];
+        let owner = if self.nodes[node].shards.contains_key(&index) { node } else { place.owner };
+        if place.running > 0 && place.owner == owner {
+            place.running -= 1;
+            *self.nodes[owner].running.get_mut(&index).unwrap() -= 1;
+        }
+    }
+
+    fn give(&mut self, index: usize, to: usize, is_known: bool) {
+        let from = self.places[index].owner;
+        if from == to {
+            return;
+        }
+        let place = &mut self.places[index];
+        (place.owner, place.epoch) = (to, place.epoch + 1);
+        let (epoch, running) = (place.epoch, place.running);
+        if is_known {
+            self.learn(from);
+        }
+        self.lose(to, index);
+        self.nodes[to].shards.insert(index, (epoch, false));
+        self.nodes[to].running.insert(index, running);
+    }
+
+    fn learn(&mut self, node: usize) {
+        let shards = self.nodes[node].shards.clone().into_iter();
+        let lost = shards.filter(|(index, (epoch, _))| {
+            self.places[*index].owner != node || self.places[*index].epoch != *epoch
+        });
+        for (index, _) in lost.collect::<Vec<_>>() {
+            self.lose(node, index);
+        }
+    }
+
+    /// What is lost takes what runs of it along; an answer that is on its way counts no more.
+    fn lose(&mut self, node: usize, index: usize) {
+        let one = &mut self.nodes[node];
+        if one.shards.remove(&index).is_none() {
+            return;
+        }
+        one.number += 1;
+        one.share = one.share.saturating_sub(one.running.remove(&index).unwrap_or(0));
+        if !one.shards.values().any(|shard| shard.1) {
+            one.share = 0;
+        }
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match *step {
+            Step::Ask(node, fate) => {
+                let wants = self.nodes[node].running.values().sum::<u32>() + u32::from(fate / 4);
+                self.ask(node, wants, fate % 4);
+            }
+            Step::Late => {
+                for (node, number, named, answer) in std::mem::take(&mut self.late) {
+                    self.answer(node, number, &named, answer);
+                }
+            }
+            Step::Start(node, count) => self.start(node, count),
+            Step::End(node, index) => self.end(node, index),
+            Step::Move(index, to, is_known) => self.give(index, to, is_known),
+            Step::Learn(node) => self.learn(node),
+            Step::Divider => self.division = Division::default(),
+            Step::Wait(millis) => self.now = self.now + Duration::from_millis(millis),
+        }
+    }
+
+    /// Everybody learns, asks and ends what runs, round after round.
+    fn settle(&mut self, wants: [u32; SCHEDULERS]) {
+        for _ in 0..6 {
+            for index in 0..16 {
+                while self.places[index].running > 0 {
+                    self.learn(self.places[index].owner);
+                    self.end(self.places[index].owner, index);
+                }
+            }
+            for (node, wanted) in wants.into_iter().enumerate() {
+                self.learn(node);
+                self.ask(node, wanted, 3);
+            }
+        }
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let node = 0..SCHEDULERS;
+    prop_oneof![
+        6 => (node.clone(), any::<u8>()).prop_map(|(node, fate)| Step::Ask(node, fate % 64)),
+        2 => Just(Step::Late),
+        6 => (node.clone(), 1_u8..6).prop_map(|(node, count)| Step::Start(node, count)),
+        4 => (node.clone(), 0_usize..16).prop_map(|(node, index)| Step::End(node, index)),
+        2 => (0_usize..16, node.clone(), any::<bool>()).prop_map(|(index, to, known)| Step::Move(index, to, known)),
+        2 => node.prop_map(Step::Learn),
+        1 => Just(Step::Divider),
+        1 => (0_u64..4_000).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #[test]
+    fn what_runs_never_exceeds_the_limit_whatever_is_lost_late_or_moved(
+        cap in 0_u32..9, steps in prop::collection::vec(step(), 1..120), wants in any::<[u8; SCHEDULERS]>(),
+    ) {
+        let mut world = World::new(cap);
+        for step in &steps {
+            world.apply(step);
+            let running: u32 = world.places.iter().map(|place| place.running).sum();
+            prop_assert!(running <= cap, "{} of {} run after {:?}", running, cap, step);
+        }
+        // When all is calm again, what is wanted is given, as far as there is enough.
+        let wants = wants.map(u32::from);
+        world.settle(wants);
+        let alive = |node: &usize| !world.nodes[*node].shards.is_empty();
+        let wanted: u32 = (0..SCHEDULERS).filter(alive).map(|node| wants[node]).sum();
+        let given: u32 = (0..SCHEDULERS).filter(alive).map(|node| world.nodes[node].share).sum();
+        let is_alone = (0..SCHEDULERS).filter(alive).count() == 1;
+        prop_assert_eq!(given, if is_alone { cap } else { wanted.min(cap) });
+    }
+
+    #[test]
+    fn the_parts_of_a_rate_add_up_to_no_more_than_the_rate_and_each_holds_something(
+        per_second in 1_u64..100_000, burst in 1_u64..100_000, cuts in prop::collection::vec(0_u64..=PARTS, 0..5),
+    ) {
+        let limit = Limit { rate: Some(Rate { per_second, burst }), ..Limit::default() };
+        let count = parts(limit.rate.unwrap());
+        let mut cuts: Vec<u64> = cuts.into_iter().map(|cut| cut.min(count)).chain([0, count]).collect();
+        cuts.sort_unstable();
+        let mut sum = Rate { per_second: 0, burst: 0 };
+        for cut in cuts.windows(2) {
+            let part = share([0, cut[1] - cut[0]], limit);
+            prop_assert_eq!(units(part, limit)[1], cut[1] - cut[0]);
+            prop_assert!(cut[1] == cut[0] || (part.rate.per_second > 0 && part.rate.burst > 0));
+            sum = Rate { per_second: sum.per_second + part.rate.per_second, burst: sum.burst + part.rate.burst };
+        }
+        prop_assert!(sum.per_second <= per_second && sum.burst <= burst);
+        prop_assert_eq!(share([0, count], limit).rate, limit.rate.unwrap());
+    }
+}
+
+fn named(shards: std::ops::Range<u16>, epoch: i64) -> Vec<(Shard, i64)> {
+    shards.map(|number| (Shard::new(number).unwrap(), epoch)).collect()
+}
+
+fn ask(owner: &str, number: u64, shards: Vec<(Shard, i64)>, holds: u32, wants: u32) -> Ask {
+    let (holds, wants) = (slots(holds), slots(wants));
+    Ask { owner: owner.into(), number, shards, holds, running: 0, wants }
+}
+
+#[test]
+fn one_that_is_alone_has_everything_at_once_and_two_with_work_take_turns_on_one_slot() {
+    let (mut division, now) = (Division::default(), Timestamp::from_micros(0));
+    assert_eq!(division.ask(&ask("a", 1, named(0..16, 1), 0, 0), limit(7), now), slots(7));
+    let mut division = Division::default();
+    let (mut had, mut holds) = ([0, 0], [0, 0]);
+    for number in 0..60 {
+        let now = Timestamp::from_micros(i64::try_from(number).unwrap() * 1_000_000);
+        for (one, (owner, shards)) in [("a", named(0..8, 1)), ("b", named(8..16, 1))].into_iter().enumerate()
+        {
+            let answer = division.ask(&ask(owner, number + 1, shards, holds[one], 5), limit(1), now);
+            holds[one] = answer.concurrency;
+            had[one] += answer.concurrency;
+        }
+        assert!(holds.iter().sum::<u32>() <= 1);
+    }
+    assert!(had.iter().all(|seconds| *seconds >= 15), "{had:?}");
+}
+
+#[test]
+fn what_a_dead_scheduler_had_is_given_to_others_when_its_shards_have_another_owner() {
+    let (mut division, now) = (Division::default(), Timestamp::from_micros(0));
+    division.ask(&ask("a", 1, named(0..8, 1), 0, 4), limit(4), now);
+    assert_eq!(division.ask(&ask("b", 1, named(8..16, 1), 0, 4), limit(4), now), slots(2));
+    division.ask(&ask("a", 2, named(0..8, 1), 0, 4), limit(4), now);
+    let later = now + Duration::from_secs(100);
+    assert_eq!(
+        division.ask(&ask("b", 2, named(8..16, 1), 2, 4), limit(4), later),
+        slots(2),
+        "a may be alive"
+    );
+    let all = [named(8..16, 1), named(0..8, 2)].concat();
+    assert_eq!(division.ask(&ask("b", 3, all, 2, 0), limit(4), later), slots(4));
+    assert_eq!(division.ask(&ask("a", 3, named(0..8, 1), 2, 4), limit(4), later), Share::NONE, "overtaken");
+}

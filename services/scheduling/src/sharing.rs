@@ -1,0 +1,102 @@
+//! Questions between schedulers about limits that hold across them, as messages. What is no limit of all tenants is passed
+//! over: a scheduler of another version may know more.
+
+use tidemill_chassis::Wire;
+use tidemill_kernel::Shard;
+use tidemill_policy::{Rate, Scope, Share};
+use tidemill_proto::scheduling::v1 as api;
+use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
+use tonic::Status;
+
+use crate::engine::{Asks, Holding};
+use crate::steering::scope::{decode_shared, encode_shared};
+
+/// Asks a scheduler.
+pub(crate) async fn ask(
+    mut scheduler: WorkerServiceClient<Wire>,
+    asks: &Asks,
+) -> Result<Vec<(Scope, Share)>, Status> {
+    let answer = scheduler.divide_limits(request(asks)).await?.into_inner();
+    let share =
+        |grant: &api::LimitGrant| Some((decode_shared(grant.scope.as_ref())?, share(grant.part.as_ref())));
+    Ok(answer.grants.iter().filter_map(share).collect())
+}
+
+/// The message of a question.
+pub(crate) fn request(asks: &Asks) -> api::DivideLimitsRequest {
+    let shard = |(shard, epoch): &(Shard, i64)| api::RunShard { shard: shard.number().into(), epoch: *epoch };
+    let limit = |holding: &Holding| {
+        Some(api::LimitUse {
+            scope: Some(encode_shared(&holding.scope)?),
+            holds: Some(part(holding.holds)),
+            running: holding.running,
+            wants: Some(part(holding.wants)),
+        })
+    };
+    api::DivideLimitsRequest {
+        owner: asks.owner.clone(),
+        number: asks.number,
+        shards: asks.shards.iter().map(shard).collect(),
+        limits: asks.limits.iter().filter_map(limit).collect(),
+    }
+}
+
+/// The question of a message.
+pub(crate) fn decode(request: api::DivideLimitsRequest) -> Asks {
+    let shard = |one: &api::RunShard| Some((Shard::new(u16::try_from(one.shard).ok()?)?, one.epoch));
+    let limit = |one: &api::LimitUse| {
+        Some(Holding {
+            scope: decode_shared(one.scope.as_ref())?,
+            holds: share(one.holds.as_ref()),
+            running: one.running,
+            wants: share(one.wants.as_ref()),
+        })
+    };
+    Asks {
+        number: request.number,
+        shards: request.shards.iter().filter_map(shard).collect(),
+        limits: request.limits.iter().filter_map(limit).collect(),
+        owner: request.owner,
+    }
+}
+
+/// The message of an answer.
+pub(crate) fn response(shares: &[(Scope, Share)]) -> api::DivideLimitsResponse {
+    let grant = |(scope, share): &(Scope, Share)| {
+        Some(api::LimitGrant { scope: Some(encode_shared(scope)?), part: Some(part(*share)) })
+    };
+    api::DivideLimitsResponse { grants: shares.iter().filter_map(grant).collect() }
+}
+
+fn part(share: Share) -> api::LimitPart {
+    let Share { concurrency, rate: Rate { per_second, burst } } = share;
+    api::LimitPart { concurrency, per_second, burst }
+}
+
+/// No part is none of it.
+fn share(part: Option<&api::LimitPart>) -> Share {
+    part.map_or(Share::NONE, |part| Share {
+        concurrency: part.concurrency,
+        rate: Rate { per_second: part.per_second, burst: part.burst },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_policy::Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_question_is_the_same_behind_the_wire() {
+        let holds = Share { concurrency: 3, rate: Rate { per_second: 5, burst: 7 } };
+        let holding = |scope| Holding { scope, holds, running: 4, wants: Share::ALL };
+        let asks = Asks {
+            owner: "s1".into(),
+            number: 9,
+            shards: vec![(Shard::of_name("a"), 2), (Shard::of_name("b"), 1)],
+            limits: vec![holding(Scope::Kind(Kind::new("noop"))), holding(Scope::Key("model:small".into()))],
+        };
+        assert_eq!(decode(request(&asks)), asks);
+    }
+}
