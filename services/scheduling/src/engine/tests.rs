@@ -9,6 +9,7 @@ use tidemill_proto::types::v1::{Completion, Failure, Lease};
 use super::*;
 
 mod late;
+mod shared;
 
 impl Engine {
     /// How many credits a worker has left.
