@@ -238,7 +238,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
     #[test]
     fn what_runs_never_exceeds_the_limit_whatever_is_lost_late_or_moved(
         cap in 0_u32..9, steps in prop::collection::vec(step(), 1..120), wants in any::<[u8; SCHEDULERS]>(),
