@@ -253,7 +253,7 @@ impl Engine {
             },
             ..PolicyConfig::default()
         })?;
-        let mut engine = Self {
+        let engine = Self {
             bodies: Bodies::new(config.memory_bytes),
             config,
             name,
@@ -284,8 +284,7 @@ impl Engine {
             beyond: HashMap::new(),
             draining: false,
         };
-        engine.begin_shared();
-        Ok(engine)
+        Ok(engine.begin_shared())
     }
 
     /// Whether a drained scheduler may end: no worker is left, nothing is on its way to one, and every shard was given up.

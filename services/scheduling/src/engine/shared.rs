@@ -128,13 +128,14 @@ impl Part {
 
 impl Engine {
     /// Puts the limits of the configuration in force. Nothing of them may be used yet, unless nobody else is there.
-    pub(super) fn begin_shared(&mut self) {
+    pub(super) fn begin_shared(mut self) -> Self {
         for (scope, limit) in self.config.limits.iter().filter_map(|limit| limit.read().ok()) {
             let part = Part::new(&scope, limit);
             self.policy.set_share(&scope, part.in_force(&self.shards), Timestamp::default());
             self.policy.set_limit(&scope, limit, Timestamp::default());
             self.shared.parts.insert(scope, part);
         }
+        self
     }
 
     /// Asks the dividers that it is time to ask.
