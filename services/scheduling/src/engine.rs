@@ -12,6 +12,7 @@ mod bodies;
 mod census;
 mod changed;
 mod clock;
+mod dependents;
 mod held;
 mod intake;
 mod record;
@@ -42,6 +43,7 @@ pub(crate) use answer::{Answer, Question, Refused, Submission};
 pub(crate) use bodies::Bodies;
 pub(crate) use census::Census;
 pub(crate) use changed::{Changed, Source};
+pub(crate) use dependents::Asked;
 pub(crate) use held::{Held, Running};
 pub(crate) use schedules::Firing;
 pub(crate) use session::Session;
@@ -81,6 +83,8 @@ pub(crate) enum Event {
     ReadAgain { tasks: Vec<Id>, found: Vec<Task> },
     /// Changed tasks could not be read.
     ReadAgainFailed(Vec<Id>),
+    /// How the tasks stand that others depend on; none if the store could not be asked.
+    Found { asked: Asked, found: Option<Vec<store::FoundTask>> },
     /// A page of a queue.
     Refilled { epoch: Epoch, refill: Refill, tasks: Vec<Task>, through: i64, more: bool },
     /// A page could not be read.
@@ -150,6 +154,8 @@ pub(crate) enum Effect {
     TellOwner { address: String, changed: Changed },
     /// Read tasks that were changed by hand.
     ReadAgain(Vec<Id>),
+    /// Read how the tasks stand that others depend on.
+    FindTasks(Asked),
     /// Read a page of a queue of a shard.
     Refill { epoch: Epoch, refill: Refill },
     /// Read how many tasks wait in each queue of a shard.
@@ -204,6 +210,8 @@ pub(crate) struct Engine {
     /// Tasks whose time has not come, by that time.
     delayed: BTreeMap<(Timestamp, i64, Id), Candidate>,
     due: HashMap<Id, (Timestamp, i64)>,
+    /// Tasks that wait for others.
+    dependents: dependents::Dependents,
     /// Tasks that were changed by hand, until they are read again.
     changed: BTreeMap<Id, changed::Reading>,
     settings: BTreeMap<TenantName, settings::InForce>,
@@ -267,6 +275,7 @@ impl Engine {
             records: record::Records::default(),
             delayed: BTreeMap::new(),
             due: HashMap::new(),
+            dependents: dependents::Dependents::default(),
             changed: BTreeMap::new(),
             settings: BTreeMap::new(),
             shared: shared::Shared::default(),
@@ -318,6 +327,7 @@ impl Engine {
             Event::Changed(changed) => self.on_changed(changed, effects),
             Event::ReadAgain { tasks, found } => self.on_read_again(&tasks, found, now, effects),
             Event::ReadAgainFailed(tasks) => self.on_read_again_failed(&tasks, effects),
+            Event::Found { asked, found } => self.on_found(&asked, found.as_deref(), now, effects),
             Event::Refilled { epoch, refill, tasks, through, more } => {
                 self.on_refilled(epoch, &refill, tasks, through, more, now);
             }
@@ -360,6 +370,7 @@ impl Engine {
         if !self.draining {
             self.grant(now, effects);
         }
+        self.ask_dependencies(now, effects);
         self.refill(effects);
     }
 
@@ -384,6 +395,7 @@ impl Engine {
         }
         if now >= self.next_count {
             self.next_count = now + audit::COUNT_EVERY;
+            self.dependents.ask_again(now);
             effects.extend(self.shards.loaded().map(Effect::Count));
             // A change that another scheduler made and could not tell of.
             effects.extend(self.shards.loaded().map(Effect::LoadSettings));

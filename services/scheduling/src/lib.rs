@@ -15,6 +15,7 @@ mod bulk;
 pub mod checker;
 pub mod config;
 mod convert;
+mod dependencies;
 mod engine;
 pub mod error;
 mod metrics;

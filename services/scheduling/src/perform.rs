@@ -69,6 +69,7 @@ impl Performer {
             Effect::WakeOwner { address } => self.wake(&address).await,
             Effect::TellOwner { address, changed } => self.tell_owner(&address, changed).await,
             Effect::ReadAgain(tasks) => vec![self.read_again(tasks).await],
+            Effect::FindTasks(asked) => vec![self.find_tasks(asked).await],
             Effect::Refill { epoch, refill } => vec![self.refill(epoch, refill).await],
             Effect::Count(epoch) => self.count(epoch).await.into_iter().collect(),
             Effect::LoadSettings(epoch) => self.settings(epoch).await.into_iter().collect(),

@@ -12,10 +12,12 @@ use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::steering_service_client::SteeringServiceClient;
 use tidemill_proto::scheduling::v1::steering_service_server::SteeringService;
 use tidemill_proto::storage::v1 as store;
+use tidemill_proto::types::v1::{Task, TaskState};
 use tonic::{Request, Response, Status};
 
 use crate::Deps;
 use crate::actor::Handle;
+use crate::dependencies;
 use crate::engine::{Answer, Event, Question};
 use crate::schedule::Times;
 
@@ -73,6 +75,22 @@ impl Steering {
         let dropped = self.deps.settings.clone().drop_setting(request).await?.into_inner().dropped;
         self.handle.tell(Event::SettingsChanged(tenant.clone()));
         Ok(dropped)
+    }
+
+    /// What a task still waits for, in words.
+    async fn open_dependencies(
+        &self,
+        context: &Context,
+        tenant: &TenantName,
+        task: Option<&Task>,
+    ) -> Result<Option<String>, Status> {
+        let of = task.filter(|task| task.state() == TaskState::Waiting && task.attempt == 0);
+        let options = of.and_then(|task| task.options.as_deref());
+        let Some(options) = options.filter(|options| !options.depends_on.is_empty()) else { return Ok(None) };
+        let tasks = options.depends_on.clone();
+        let request = store::FindTasksRequest { tenant: tenant.to_string(), tasks };
+        let found = self.deps.tasks.clone().find_tasks(context.request(request)).await?.into_inner().tasks;
+        Ok(dependencies::words(&options.depends_on, &found))
     }
 
     /// The scheduler to pass a call on to; an error where there is none, or the call was passed on already.
@@ -191,6 +209,7 @@ impl SteeringService for Steering {
         })?;
         let read = store::ReadTaskRequest { tenant: tenant.to_string(), id: id.to_string() };
         let task = self.deps.tasks.clone().read_task(context.request(read)).await?.into_inner().task;
+        let open = self.open_dependencies(&context, &tenant, task.as_ref()).await?;
         let explained = match self.handle.ask(Question::Explain(id)).await? {
             Answer::Explained(explained) => explained,
             Answer::Elsewhere(address) => {
@@ -200,7 +219,7 @@ impl SteeringService for Steering {
             _ => None,
         };
         let now = self.deps.clock.now();
-        Ok(Response::new(explain::response(task.unwrap_or_default(), explained, now)))
+        Ok(Response::new(explain::response(task.unwrap_or_default(), open, explained, now)))
     }
 
     async fn put_schedule(

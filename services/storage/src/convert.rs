@@ -7,6 +7,7 @@ pub mod found;
 pub mod json;
 pub mod lease;
 pub mod options;
+pub mod reference;
 pub mod rule;
 pub mod selection;
 pub mod setting;

@@ -12,8 +12,8 @@ use tidemill_store::content::{
 };
 use tidemill_store::setting::{Setting, SettingSort};
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
-    Settled, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
+    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::tenant::{Key, Tenant};
 use tidemill_store::{
@@ -169,6 +169,7 @@ measure!(TaskStore {
     fn steer_tasks(this, tenant: &TenantName, selection: Selection, now: Timestamp) -> Steered;
     fn prioritise_task(this, tenant: &TenantName, id: Id, priority: Priority) -> Task;
     fn task(this, tenant: &TenantName, id: Id) -> Option<Task>;
+    fn find_tasks(this, tenant: &TenantName, references: Vec<Reference>) -> Vec<Option<Standing>>;
     fn page_tasks(
         this, tenant: &TenantName, state: Option<TaskState>, kind: Option<&str>, page: PageRequest
     ) -> Page<Task>;

@@ -6,19 +6,20 @@ use tidemill_chassis::Context;
 use tidemill_proto::storage::v1::task_store_service_server::TaskStoreService;
 use tidemill_proto::storage::v1::{
     AppendTasksRequest, AppendTasksResponse, AppendedTasks, ClaimShardsRequest, ClaimShardsResponse,
-    CountTasksRequest, CountTasksResponse, DropTaskRequest, DropTaskResponse, ListQueuesRequest,
-    ListQueuesResponse, LoadNewRequest, LoadNewResponse, LoadRunningRequest, LoadRunningResponse,
-    LoadTasksRequest, LoadTasksResponse, LoadWaitingRequest, LoadWaitingResponse, MoveTaskRequest,
-    MoveTaskResponse, PageTasksRequest, PageTasksResponse, ReadTaskRequest, ReadTaskResponse,
-    RecordLeasesRequest, RecordLeasesResponse, ReviveTaskRequest, ReviveTaskResponse, RunningTask,
-    SaveProgressRequest, SaveProgressResponse, SettleTasksRequest, SettleTasksResponse, SteerTasksRequest,
-    SteerTasksResponse,
+    CountTasksRequest, CountTasksResponse, DropTaskRequest, DropTaskResponse, FindTasksRequest,
+    FindTasksResponse, ListQueuesRequest, ListQueuesResponse, LoadNewRequest, LoadNewResponse,
+    LoadRunningRequest, LoadRunningResponse, LoadTasksRequest, LoadTasksResponse, LoadWaitingRequest,
+    LoadWaitingResponse, MoveTaskRequest, MoveTaskResponse, PageTasksRequest, PageTasksResponse,
+    ReadTaskRequest, ReadTaskResponse, RecordLeasesRequest, RecordLeasesResponse, ReviveTaskRequest,
+    ReviveTaskResponse, RunningTask, SaveProgressRequest, SaveProgressResponse, SettleTasksRequest,
+    SettleTasksResponse, SteerTasksRequest, SteerTasksResponse,
 };
 use tidemill_store as store;
 use tidemill_store::task::AppendedTask;
 use tonic::{Request, Response, Status};
 
 use crate::convert::lease::{decode_completions, decode_failures, decode_progress, decode_recorded_leases};
+use crate::convert::reference::{decode_references, encode_standing};
 use crate::convert::rule;
 use crate::convert::selection::decode_selection;
 use crate::convert::shard::{decode_claim, decode_fence, decode_shard, encode_board};
@@ -209,6 +210,17 @@ impl TaskStoreService for Tasks {
         let ids = rule::ids("ids", &request.into_inner().ids, rule::MAX_LEASES)?;
         let tasks = self.0.store.load_tasks(ids).await.map_err(Error::Store)?;
         Ok(Response::new(LoadTasksResponse { tasks: tasks.into_iter().map(encode_task).collect() }))
+    }
+
+    async fn find_tasks(
+        &self,
+        request: Request<FindTasksRequest>,
+    ) -> Result<Response<FindTasksResponse>, Status> {
+        let request = request.into_inner();
+        let tenant = rule::tenant("tenant", &request.tenant)?;
+        let references = decode_references("tasks", request.tasks)?;
+        let found = self.0.store.find_tasks(&tenant, references).await.map_err(Error::Store)?;
+        Ok(Response::new(FindTasksResponse { tasks: found.into_iter().map(encode_standing).collect() }))
     }
 
     async fn load_running(

@@ -9,6 +9,7 @@ use tidemill_proto::types::v1 as types;
 use tidemill_storage::convert::lease::{
     encode_completion, encode_failure, encode_progress, encode_recorded_lease,
 };
+use tidemill_storage::convert::reference::{decode_standing, encode_reference};
 use tidemill_storage::convert::rule;
 use tidemill_storage::convert::selection::encode_selection;
 use tidemill_storage::convert::shard::{decode_board, encode_claim, encode_fence};
@@ -16,8 +17,8 @@ use tidemill_storage::convert::task::{
     decode_appended_task, decode_depth, decode_task, decode_task_count, encode_new_task,
 };
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
-    Settled, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
+    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::{Result, TaskStore};
 
@@ -183,6 +184,16 @@ impl TaskStore for GrpcStore {
     async fn load_tasks(&self, tasks: Vec<Id>) -> Result<Vec<Task>> {
         let request = api::LoadTasksRequest { ids: texts(&tasks) };
         all(call(self.tasks().load_tasks(request)).await?.tasks)
+    }
+
+    async fn find_tasks(
+        &self,
+        tenant: &TenantName,
+        references: Vec<Reference>,
+    ) -> Result<Vec<Option<Standing>>> {
+        let tasks = references.into_iter().map(encode_reference).collect();
+        let request = api::FindTasksRequest { tenant: tenant.to_string(), tasks };
+        read_all(call(self.tasks().find_tasks(request)).await?.tasks, decode_standing)
     }
 
     async fn load_running(&self, shard: Shard, after: i64, most: u32) -> Result<Vec<(Task, Id)>> {

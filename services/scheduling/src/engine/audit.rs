@@ -45,11 +45,11 @@ impl Engine {
         }
     }
 
-    /// Tasks of a shard that the store counts as waiting and the policy does not: delayed, or leased and not recorded.
+    /// Tasks of a shard that the store counts as waiting and the policy does not: delayed, kept back, or leased and not recorded.
     fn known(&self, shard: Shard) -> HashMap<QueueKey, usize> {
         let mut known: HashMap<QueueKey, usize> = HashMap::new();
         let young = self.held.values().filter(|held| !held.recorded).map(|held| &held.candidate);
-        for candidate in self.delayed.values().chain(young) {
+        for candidate in self.delayed.values().chain(self.dependents.candidates()).chain(young) {
             if Shard::of_place(candidate.sequence) == shard {
                 *known.entry(candidate.queue()).or_default() += 1;
             }

@@ -9,7 +9,7 @@ use super::Engine;
 pub(crate) struct Census {
     /// Tasks that may run now: those in memory, and those that the store had besides when it was asked last.
     pub(crate) ready: [usize; 3],
-    /// Tasks whose time has not come.
+    /// Tasks whose time has not come, or which wait for others.
     pub(crate) delayed: [usize; 3],
     /// Tasks that run.
     pub(crate) leased: [usize; 3],
@@ -33,7 +33,7 @@ impl Engine {
         for beyond in self.beyond.values() {
             census.ready.iter_mut().zip(beyond).for_each(|(ready, beyond)| *ready += beyond);
         }
-        for candidate in self.delayed.values() {
+        for candidate in self.delayed.values().chain(self.dependents.candidates()) {
             census.delayed[place(candidate.priority)] += 1;
         }
         for held in self.held.values() {

@@ -196,6 +196,10 @@ impl Engine {
         self.know_tenant(&candidate.tenant, effects);
         self.forget_delayed(id);
         self.policy.remove(id);
+        self.forget_dependent(id);
+        if self.keep_back(&task, &candidate, run_at) {
+            return;
+        }
         if run_at > now && task.attempt > 0 {
             // It goes on holding its order key.
             self.policy.hold(&candidate);

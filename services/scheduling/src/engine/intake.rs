@@ -217,7 +217,10 @@ impl Engine {
         let mut bodies = Vec::with_capacity(tasks.len());
         for task in tasks {
             let Some((candidate, run_at)) = self.candidate(&task) else { continue };
-            if self.held.contains_key(&candidate.id) || self.due.contains_key(&candidate.id) {
+            if self.is_kept(candidate.id) {
+                continue;
+            }
+            if self.keep_back(&task, &candidate, run_at) {
                 continue;
             }
             if run_at > now {
@@ -243,7 +246,7 @@ impl Engine {
         let Some((candidate, run_at)) = self.candidate(&task) else { return };
         let id = candidate.id;
         self.know_tenant(&candidate.tenant, effects);
-        if self.held.contains_key(&id) || self.due.contains_key(&id) {
+        if self.is_kept(id) || self.keep_back(&task, &candidate, run_at) {
             return;
         }
         if run_at > now {
@@ -251,6 +254,11 @@ impl Engine {
         } else if self.policy.enqueue(candidate) == Enqueued::Queued {
             self.bodies.keep(id, Box::new(task));
         }
+    }
+
+    /// Whether a task is in memory beside the queues: it runs, its time has not come, or it waits for others.
+    fn is_kept(&self, id: Id) -> bool {
+        self.held.contains_key(&id) || self.due.contains_key(&id) || self.dependents.has(id)
     }
 
     /// Asks for the weight of a tenant that was not seen before.
@@ -286,6 +294,8 @@ impl Engine {
     /// Forgets what is remembered of a task beside the queues: it is over.
     pub(super) fn forget_task(&mut self, id: Id) {
         self.losses.remove(&id);
+        self.forget_dependent(id);
+        self.dependents.on_end(id, false);
         let shard = Shard::of_place(id.place());
         let Some(epoch) = self.shards.epoch(shard) else { return };
         if let Some(log) = self.shards.log((shard, epoch)) {

@@ -15,6 +15,7 @@ use tidemill_proto::types::v1::{Completion, RetryPolicy, Task};
 
 use super::held::lease;
 use super::{Effect, Engine, Fence, SessionId};
+use crate::dependencies;
 
 /// The most attempts that ended of one request to the store.
 const REQUEST: usize = 2_000;
@@ -61,7 +62,7 @@ impl Engine {
         for completion in results.completions {
             match self.begin_ending(&completion.task_id, &completion.token) {
                 Some((task, token, attempt)) => {
-                    let ending = Ending::Completed(Box::new(completion));
+                    let ending = completed(completion);
                     endings.push(Ended { task, token, attempt, ending });
                 }
                 None => refused.push(self.refusal(completion.task_id)),
@@ -268,7 +269,7 @@ impl Engine {
                 outcomes.push(Outcome { task_id: ended.attempt.task_id, accepted, moved: false });
             }
             let Some(held) = held else {
-                if is_over {
+                if is_over || self.dependents.has(ended.task) {
                     // It was put back while this was on its way, and the store has taken this: the next attempt is in vain.
                     self.on_cancelled(ended.task, effects);
                 }
@@ -288,7 +289,12 @@ impl Engine {
                 Ending::Failed { retry_at: Some(run_at), .. } if accepted => {
                     self.wait_again(held.candidate, run_at, now);
                 }
-                _ => self.forget_task(ended.task),
+                ending => {
+                    if accepted && matches!(ending, Ending::Completed(_)) {
+                        self.dependents.on_end(ended.task, true);
+                    }
+                    self.forget_task(ended.task);
+                }
             }
         }
         say_outcomes(settlement.session, outcomes, effects);
@@ -323,6 +329,14 @@ impl Engine {
         if let Some(session) = settlement.session {
             self.settled(session, effects);
         }
+    }
+}
+
+/// How an attempt with a result ended. Follow-ups that would wait for each other for ever are its fault.
+fn completed(completion: Completion) -> Ending {
+    match dependencies::outside(&completion.follow_ups) {
+        Ok(_) => Ending::Completed(Box::new(completion)),
+        Err((field, rule)) => Ending::Failed { error: format!("follow_ups: {field} {rule}"), retry_at: None },
     }
 }
 

@@ -292,6 +292,7 @@ impl Engine {
         waiting.into_iter().for_each(|session| self.on_credits(session, 1));
         self.due.retain(|id, _| Shard::of_place(id.place()) != shard);
         self.delayed.retain(|(_, place, _), _| Shard::of_place(*place) != shard);
+        self.dependents.lose(shard);
         self.bodies.retain(|id| Shard::of_place(id.place()) != shard);
         self.changed.retain(|id, _| Shard::of_place(id.place()) != shard);
         self.beyond.remove(&shard);

@@ -1,6 +1,7 @@
 //! The engine's promises one by one, by histories of events; random ones are in `simulation`.
 
 mod changed;
+mod dependents;
 
 use rand::SeedableRng;
 use tidemill_proto::time::{duration, from_micros};
@@ -24,6 +25,7 @@ impl Engine {
             ("delayed", self.delayed.len()),
             ("due", self.due.len()),
             ("changed", self.changed.len()),
+            ("dependents", self.dependents.len()),
             ("bodies", self.bodies.len()),
             ("fetching", self.fetching),
             ("losses", self.losses.len()),

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::{Performer, call};
 use crate::convert;
-use crate::engine::{Epoch, Event, Loaded, Running, SessionId};
+use crate::engine::{Asked, Epoch, Event, Loaded, Running, SessionId};
 
 /// How many rows are read at once.
 const PAGE: usize = 1_000;
@@ -125,6 +125,19 @@ impl Performer {
                 warn!(fault = fault.message(), "cannot read tasks that were changed by hand: trying again");
                 sleep(REST).await;
                 Event::ReadAgainFailed(tasks)
+            }
+        }
+    }
+
+    /// How the tasks stand that others depend on.
+    pub(super) async fn find_tasks(&self, asked: Asked) -> Event {
+        let (tenant, tasks) = (asked.tenant.to_string(), asked.references.clone());
+        match call(self.deps.tasks.clone().find_tasks(store::FindTasksRequest { tenant, tasks })).await {
+            Ok(answer) => Event::Found { asked, found: Some(answer.tasks) },
+            Err(fault) => {
+                warn!(fault = fault.message(), "cannot read what tasks depend on: trying again");
+                sleep(REST).await;
+                Event::Found { asked, found: None }
             }
         }
     }

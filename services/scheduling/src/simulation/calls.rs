@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 use super::plan::Micros;
 use crate::checker;
 use crate::convert;
-use crate::engine::{Changed, Epoch, Event, Fence, Loaded, Running, SessionId, Settlement};
+use crate::engine::{Asked, Changed, Epoch, Event, Fence, Loaded, Running, SessionId, Settlement};
 
 /// The wall clock when a run begins.
 const EPOCH: i64 = 1_800_000_000_000_000;
@@ -49,6 +49,7 @@ pub(super) enum Call {
     Tenants(Vec<TenantName>),
     Fetch(SessionId, Vec<Candidate>),
     ReadAgain(Vec<Id>),
+    Find(Asked),
     Record(Fence, Vec<api::RecordedLease>, Vec<Id>),
     Progress(Fence, Vec<api::TaskProgress>),
     Settle(Settlement, u32),
@@ -242,6 +243,12 @@ impl Store {
                 let ids = tasks.iter().map(ToString::to_string).collect();
                 let found = ask(self.service.load_tasks(Request::new(api::LoadTasksRequest { ids })))?.tasks;
                 events(Event::ReadAgain { tasks, found })
+            }
+            Call::Find(asked) => {
+                let (tenant, tasks) = (asked.tenant.to_string(), asked.references.clone());
+                let request = Request::new(api::FindTasksRequest { tenant, tasks });
+                let found = Some(ask(self.service.find_tasks(request))?.tasks);
+                events(Event::Found { asked, found })
             }
             other => unreachable!("{other:?}"),
         }

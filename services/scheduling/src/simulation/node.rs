@@ -187,6 +187,7 @@ impl World {
             Effect::TellOwner { address, changed } => return self.tell_owner(number, &address, changed),
             Effect::AskShares { address, asks } => return self.ask_shares(number, &address, asks),
             Effect::ReadAgain(tasks) => Call::ReadAgain(tasks),
+            Effect::FindTasks(asked) => Call::Find(asked),
             // Nobody here has settings.
             Effect::LoadSettings(_) | Effect::Fire(_) => return,
         };

@@ -13,9 +13,10 @@ use super::{limit, scope};
 use crate::convert;
 use crate::schedule::Times;
 
-/// The answer for a task: what its owner knows of it, if it is in his memory.
+/// The answer for a task: what it depends on that is open, what its owner knows of it, if it is in his memory.
 pub(crate) fn response(
     task: Task,
+    open: Option<String>,
     explained: Option<Explanation>,
     now: Timestamp,
 ) -> api::ExplainTaskResponse {
@@ -29,6 +30,10 @@ pub(crate) fn response(
         let moment = Timestamp::from_micros(run_at);
         answer.reasons.push(format!("its time has not come: it may run from {moment} on"));
         answer.expected_at = Some(time(moment));
+        return answer;
+    }
+    if let Some(open) = open {
+        answer.reasons.push(open);
         return answer;
     }
     let Some(Explanation { reasons, starts_in, .. }) = explained else {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, in its fixtures too")]
 
 mod bulk;
+mod dependencies;
 mod faults;
 mod flaky;
 mod limits;

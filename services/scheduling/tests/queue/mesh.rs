@@ -15,7 +15,8 @@ use tidemill_proto::scheduling::v1::{GetTaskRequest, SubmitTasksRequest, WakeReq
 use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tidemill_proto::storage::v1::tenant_store_service_client::TenantStoreServiceClient;
-use tidemill_proto::types::v1::{NewTask, Task, TaskState};
+use tidemill_proto::types::v1::dependency::Task as Named;
+use tidemill_proto::types::v1::{Dependency, NewTask, Task, TaskOptions, TaskState};
 use tidemill_scheduling::Peers;
 use tidemill_store::TenantStore;
 use tidemill_store::memory::MemoryStore;
@@ -49,10 +50,33 @@ impl Handler for Obedient {
             ("panic", 1) => panic!("a defect"),
             ("hang", _) => std::future::pending().await,
             ("much", _) | ("much once", 1) => Ok(Done { result: "x".repeat(300 << 10), ..Done::default() }),
+            ("slow", _) => {
+                sleep(Duration::from_secs(5)).await;
+                Ok(Done::default())
+            }
+            ("fan", _) => Ok(Done { follow_ups: fan(), ..Done::default() }),
+            ("circle", _) => {
+                let circle = vec![after(task("", "one"), &["other"]), after(task("", "other"), &["one"])];
+                Ok(Done { follow_ups: circle, ..Done::default() })
+            }
             ("follow", _) => Ok(Done { follow_ups: vec![task("followed", "next")], ..Done::default() }),
             _ => Ok(Done { result: "\"done\"".into(), ..Done::default() }),
         }
     }
+}
+
+/// Three tasks and one that joins them.
+fn fan() -> Vec<NewTask> {
+    let parts = ["p1", "p2", "p3"];
+    let joined = after(task("joined", ""), &parts);
+    [joined].into_iter().chain(parts.map(|key| task("part", key))).collect()
+}
+
+/// The same task after others, by their keys.
+pub(crate) fn after(task: NewTask, keys: &[&str]) -> NewTask {
+    let on = |key: &&str| Dependency { task: Some(Named::Key((*key).to_owned())) };
+    let options = TaskOptions { depends_on: keys.iter().map(on).collect(), ..TaskOptions::default() };
+    NewTask { options: Some(Box::new(options)), ..task }
 }
 
 /// A task that does this.
@@ -202,6 +226,17 @@ impl Mesh {
     pub(crate) async fn get(&mut self, id: &str) -> Task {
         let request = self.context.request(GetTaskRequest { id: id.to_owned() });
         self.queue.get_task(request).await.unwrap().into_inner().task.unwrap()
+    }
+
+    /// Returns once a task with this payload was begun.
+    pub(crate) async fn until_run(&self, payload: &str) {
+        for _ in 0..3_000 {
+            if self.runs.lock().unwrap().iter().any(|run| run == payload) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("`{payload}` was never run");
     }
 
     /// The task once it is in this state.

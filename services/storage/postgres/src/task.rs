@@ -4,6 +4,7 @@ mod append;
 mod cancel;
 mod columns;
 mod fence;
+mod find;
 mod insert;
 mod keys;
 mod list;
@@ -23,8 +24,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
-    Settled, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
+    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 
 use crate::PostgresStore;
@@ -98,6 +99,14 @@ impl TaskStore for PostgresStore {
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
         read::task(&self.database.primary, tenant, id).await
+    }
+
+    async fn find_tasks(
+        &self,
+        tenant: &TenantName,
+        references: Vec<Reference>,
+    ) -> Result<Vec<Option<Standing>>> {
+        find::standings(&self.database, tenant, references).await
     }
 
     async fn page_tasks(

@@ -1,6 +1,7 @@
 //! The queue's log: each method one line to the file of its noun.
 
 mod append;
+mod find;
 mod history;
 mod page;
 mod queues;
@@ -18,8 +19,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
-    Settled, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
+    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 
 use crate::SqliteStore;
@@ -92,6 +93,14 @@ impl TaskStore for SqliteStore {
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
         read::task(&self.readers, tenant, id).await
+    }
+
+    async fn find_tasks(
+        &self,
+        tenant: &TenantName,
+        references: Vec<Reference>,
+    ) -> Result<Vec<Option<Standing>>> {
+        find::standings(&self.readers, tenant, references).await
     }
 
     async fn page_tasks(

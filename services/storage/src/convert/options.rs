@@ -1,8 +1,9 @@
 //! What only the scheduler understands of a task: checked here, stored as the bytes of its message.
 
 use prost::Message;
-use tidemill_proto::types::v1::TaskOptions;
+use tidemill_proto::types::v1::{DependencyFailure, TaskOptions};
 
+use super::reference::decode_reference;
 use super::{rule, time};
 use crate::{Error, Result};
 
@@ -10,6 +11,8 @@ use crate::{Error, Result};
 const MAX_KEYS: usize = 8;
 /// The most labels of a task, and the most error kinds of a policy.
 const MAX_LABELS: usize = 16;
+/// The most tasks that a task waits for.
+const MAX_DEPENDENCIES: usize = 1_000;
 /// The longest key, label or name, in bytes.
 const MAX_NAME: usize = 128;
 /// The largest cost: more would let one task outweigh a tenant's day.
@@ -38,6 +41,14 @@ pub fn decode(message: TaskOptions) -> Result<Vec<u8>> {
         time::decode_length("retry.initial", retry.initial)?;
         time::decode_length("retry.maximum", retry.maximum)?;
         rule::at_most("retry.final_kinds", retry.final_kinds.len(), MAX_LABELS)?;
+    }
+    rule::at_most("depends_on", message.depends_on.len(), MAX_DEPENDENCIES)?;
+    for (index, dependency) in message.depends_on.iter().enumerate() {
+        decode_reference(&format!("depends_on[{index}]"), dependency.clone())?;
+    }
+    if DependencyFailure::try_from(message.on_dependency_failure).is_err() {
+        let rule = format!("is {}; use 1 (die), 2 (run) or 3 (wait)", message.on_dependency_failure);
+        return Err(Error::field("on_dependency_failure", rule));
     }
     Ok(message.encode_to_vec())
 }

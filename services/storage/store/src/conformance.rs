@@ -10,6 +10,7 @@ pub mod claiming;
 pub mod concurrency;
 pub mod documents;
 pub mod fencing;
+pub mod finding;
 pub mod fixture;
 pub mod following;
 pub mod freshness;
@@ -162,6 +163,11 @@ macro_rules! conformance_suite {
             a_page_of_large_items_shows_fewer_and_hides_none
             tokens_of_other_listings_are_refused
             counts_follow_every_step
+        ]);
+        $crate::conformance_suite!(@module $make, finding: [
+            tasks_are_found_in_any_state
+            what_was_not_kept_is_found_by_its_key_alone
+            what_is_not_the_tenants_is_not_found
         ]);
         $crate::conformance_suite!(@module $make, loading: [
             queues_tell_how_many_wait

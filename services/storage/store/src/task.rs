@@ -6,6 +6,7 @@
 
 mod attempt;
 mod port;
+mod reference;
 mod shard;
 mod steer;
 
@@ -15,6 +16,7 @@ use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
 
 pub use attempt::{Attempt, Completion, Failure, Progress, RecordedLease, Settled};
 pub use port::TaskStore;
+pub use reference::{Reference, Standing};
 pub use shard::{Board, Claim, Fence, Scheduler, ShardLease};
 pub use steer::{Selection, Steered, Steering, TaskFilter};
 

@@ -21,6 +21,7 @@ impl Call {
             Self::Refill(epoch, refill) => only(Event::RefillFailed { epoch, refill }),
             Self::Tenants(names) => only(Event::TenantsFailed(names)),
             Self::ReadAgain(tasks) => only(Event::ReadAgainFailed(tasks)),
+            Self::Find(asked) => only(Event::Found { asked, found: None }),
             Self::Fetch(session, picked) => only(Event::FetchFailed { session, picked }),
             Self::Record(_, leases, given_back) => {
                 let failed = Event::RecordFailed { leases: recorded(&leases), given_back };

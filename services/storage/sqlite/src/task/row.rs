@@ -145,6 +145,6 @@ pub(crate) fn priority(number: i32) -> Result<Priority> {
 }
 
 /// A state from its number.
-fn state(number: i32) -> Result<TaskState> {
+pub(super) fn state(number: i32) -> Result<TaskState> {
     TaskState::from_number(number).ok_or_else(|| Error::Internal(format!("{number} is no task state")))
 }

@@ -15,7 +15,7 @@ use super::{MemoryStore, Row};
 use crate::page::{cut, load};
 use crate::task::{
     AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, QueueDepth, Queues, RecordedLease,
-    Selection, Settled, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 use crate::{Error, Result, token};
 
@@ -112,6 +112,15 @@ impl TaskStore for MemoryStore {
 
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>> {
         Ok(self.state().tenant_task(tenant, id).ok().map(|row| row.shown()))
+    }
+
+    async fn find_tasks(
+        &self,
+        tenant: &TenantName,
+        references: Vec<Reference>,
+    ) -> Result<Vec<Option<Standing>>> {
+        let mut state = self.state();
+        Ok(references.into_iter().map(|reference| state.standing(tenant, reference)).collect())
     }
 
     async fn page_tasks(

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 
 use super::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Selection,
-    Settled, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
+    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use crate::Result;
 
@@ -81,6 +81,14 @@ pub trait TaskStore: Send + Sync + 'static {
 
     /// One task.
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>>;
+
+    /// How the tenant's tasks stand that are named, in the given order and as of one moment; none for what is unknown, all of it
+    /// without such a tenant. A success that was not kept is unknown by its id and stateless by its key.
+    async fn find_tasks(
+        &self,
+        tenant: &TenantName,
+        references: Vec<Reference>,
+    ) -> Result<Vec<Option<Standing>>>;
 
     /// A page of tasks, newest first: by their places, the last one first.
     async fn page_tasks(

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use tidemill_kernel::{Page, PageRequest, Priority, Shard, TenantName};
+use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName};
 
 use super::world::World;
 use crate::Error;
@@ -17,6 +17,8 @@ pub(super) async fn everything(world: &World) -> Vec<String> {
     for tenant in ["t0", "t1", "t2"].map(name) {
         content(store, &tenant, &mut lines).await;
         tasks(store, &tenant, &mut lines).await;
+        let named = world.references();
+        lines.push(format!("{:?}", store.find_tasks(&tenant, named).await.unwrap()));
         shard(store, Shard::of_tenant(&tenant), &mut lines).await;
     }
     lines.iter().map(|line| world.plain(line)).collect()
@@ -29,7 +31,7 @@ async fn shard(store: &Shared, shard: Shard, lines: &mut Vec<String>) {
     let new = store.load_new(shard, shard.place(0), 1_000).await.unwrap();
     assert!(new.iter().all(|task| task.id.place() <= queues.last_place));
     assert!(new.is_sorted_by_key(|task| task.id.place()));
-    let ids = new.iter().map(|task| task.id).collect();
+    let ids: Vec<Id> = new.iter().map(|task| task.id).collect();
     let mut loaded = store.load_tasks(ids).await.unwrap();
     loaded.sort_by_key(|task| task.id.place());
     assert_eq!(loaded, new);

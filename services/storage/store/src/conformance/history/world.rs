@@ -13,7 +13,7 @@ use crate::conformance::fixture::{
 };
 use crate::conformance::selecting;
 use crate::task::{
-    Attempt, Board, Claim, Completion, Failure, Fence, NewTask, Progress, RecordedLease, Steering,
+    Attempt, Board, Claim, Completion, Failure, Fence, NewTask, Progress, RecordedLease, Reference, Steering,
     TaskFilter, TaskState, TenantTasks,
 };
 use crate::{Error, Result};
@@ -84,6 +84,12 @@ impl World {
                 self.tasks.push(task.id);
             }
         }
+    }
+
+    /// All names of tasks.
+    pub(super) fn references(&self) -> Vec<Reference> {
+        let by_id = self.tasks.iter().copied().map(Reference::Task);
+        by_id.chain(["a", "b", "c"].map(|key| Reference::Key(key.to_owned()))).collect()
     }
 
     /// Its tasks by numbers; now and then none that there is.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tidemill_kernel::{Id, Shard, TenantName, Timestamp};
 
 use crate::memory::{Row, State};
-use crate::task::{AppendedTask, NewTask, Task, TaskState};
+use crate::task::{AppendedTask, NewTask, Reference, Standing, Task, TaskState};
+use crate::text::clean;
 use crate::{Error, Result};
 
 impl State {
@@ -51,6 +52,16 @@ impl State {
     pub(super) fn tenant_task(&mut self, tenant: &TenantName, id: Id) -> Result<&mut Row> {
         let row = self.any_task(id).filter(|row| row.task.tenant == *tenant);
         row.ok_or_else(|| Error::NotFound { what: "task", name: id.to_string() })
+    }
+
+    /// How the tenant's task stands that is named so.
+    pub(super) fn standing(&mut self, tenant: &TenantName, reference: Reference) -> Option<Standing> {
+        let (id, is_known) = match reference {
+            Reference::Task(id) => (id, false),
+            Reference::Key(key) => (self.task_keys.get(&(tenant.clone(), clean(key)))?.0, true),
+        };
+        let state = self.tenant_task(tenant, id).ok().map(|row| row.state());
+        (is_known || state.is_some()).then_some(Standing { id, state })
     }
 
     fn any_task(&mut self, id: Id) -> Option<&mut Row> {

@@ -1,0 +1,188 @@
+//! What tasks depend on: whether a submission makes sense, and whether a task may run. Pure.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tidemill_kernel::Id;
+use tidemill_proto::storage::v1::FoundTask;
+use tidemill_proto::types::v1::dependency::Task as Named;
+use tidemill_proto::types::v1::{Dependency, DependencyFailure, NewTask, TaskState};
+
+/// What is to become of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It has ended itself.
+    Gone,
+    /// All that it depends on have ended as they should.
+    Run,
+    /// It waits for these.
+    Wait(BTreeSet<Id>),
+    /// It will never run, for this reason.
+    Die(String),
+}
+
+/// Decides over a task that stands like `own` and whose dependencies stand like `found`, each at its place. What is known no
+/// more has ended, unless it is named by a key that nobody knows.
+pub(crate) fn judge(
+    own: &FoundTask,
+    depends_on: &[Dependency],
+    found: &[FoundTask],
+    on_failure: DependencyFailure,
+) -> Verdict {
+    if !matches!(own.state(), TaskState::Waiting | TaskState::Running) {
+        return Verdict::Gone;
+    }
+    let mut open = BTreeSet::new();
+    let mut is_missing = false;
+    for (dependency, found) in depends_on.iter().zip(found) {
+        let is_unknown = found.id.is_empty() && matches!(dependency.task, Some(Named::Key(_)));
+        match (found.state(), on_failure) {
+            (TaskState::Waiting | TaskState::Running, _) => open.extend(found.id.parse::<Id>()),
+            (TaskState::Dead | TaskState::Cancelled, DependencyFailure::Wait) => {
+                open.extend(found.id.parse::<Id>());
+            }
+            (_, DependencyFailure::Wait) if is_unknown => is_missing = true,
+            (_, DependencyFailure::Run) => {}
+            (TaskState::Dead | TaskState::Cancelled, _) => {
+                let state = if found.state() == TaskState::Dead { "dead" } else { "cancelled" };
+                return Verdict::Die(format!(
+                    "dependency: task {}, which it depends on, is {state}; retry that one, then this one",
+                    found.id
+                ));
+            }
+            _ if is_unknown => {
+                return Verdict::Die(format!(
+                    "dependency: no task has the {}, which it depends on; submit that one, then retry this one",
+                    name(dependency)
+                ));
+            }
+            _ => {}
+        }
+    }
+    if open.is_empty() && !is_missing { Verdict::Run } else { Verdict::Wait(open) }
+}
+
+/// Which of these a task still waits for, in words; none if it waits for none.
+pub(crate) fn words(depends_on: &[Dependency], found: &[FoundTask]) -> Option<String> {
+    /// How many are named.
+    const NAMED: usize = 5;
+    let state = |found: &FoundTask| match found.state() {
+        TaskState::Waiting => Some("waiting"),
+        TaskState::Running => Some("running"),
+        TaskState::Dead => Some("dead"),
+        TaskState::Cancelled => Some("cancelled"),
+        TaskState::Succeeded | TaskState::Unspecified => None,
+    };
+    let open: Vec<String> = depends_on
+        .iter()
+        .zip(found)
+        .filter_map(|(dependency, found)| Some(format!("{} ({})", name(dependency), state(found)?)))
+        .collect();
+    let more = open.len().checked_sub(NAMED + 1).map(|more| format!(" and {} more", more + 1));
+    let named = open.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    (!open.is_empty()).then(|| format!("it depends on {named}{}", more.unwrap_or_default()))
+}
+
+/// A fault of a submission: the field, and the rule.
+pub(crate) type Fault = (String, String);
+
+/// What tasks name that are not among themselves, each with the place where it is named.
+///
+/// # Errors
+/// A circle of tasks that wait for each other, by their keys.
+pub(crate) fn outside(tasks: &[NewTask]) -> Result<Vec<(String, Dependency)>, Fault> {
+    let keyed = tasks.iter().enumerate().filter(|(_, task)| !task.key.is_empty());
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    keyed.for_each(|(place, task)| _ = places.entry(&task.key).or_insert(place));
+    let mut inside: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
+    let mut outside = Vec::new();
+    for (place, task) in tasks.iter().enumerate() {
+        let depends_on = task.options.iter().flat_map(|options| &options.depends_on);
+        for (number, dependency) in depends_on.enumerate() {
+            let among = match &dependency.task {
+                Some(Named::Key(key)) => places.get(key.as_str()),
+                _ => None,
+            };
+            match among {
+                Some(other) => inside[place].push(*other),
+                None => outside.push((field(place, number), dependency.clone())),
+            }
+        }
+    }
+    match circle(&inside) {
+        None => Ok(outside),
+        Some(circle) => {
+            let keys: Vec<&str> = circle.iter().map(|place| tasks[*place].key.as_str()).collect();
+            let rule = format!("waits for itself: {}; break the circle", keys.join(" -> "));
+            Err((format!("tasks[{}].options.depends_on", circle[0]), rule))
+        }
+    }
+}
+
+/// The fault of a submission that names a task which is not there.
+pub(crate) fn unknown((field, dependency): &(String, Dependency)) -> Fault {
+    let rule = match &dependency.task {
+        Some(Named::Key(_)) => format!(
+            "names no task: none has the {}; submit it before this one or together with it",
+            name(dependency)
+        ),
+        _ => format!(
+            "names no task: there is no {}; one that ended without being kept is known by its key only",
+            name(dependency)
+        ),
+    };
+    (field.clone(), rule)
+}
+
+fn field(place: usize, number: usize) -> String {
+    format!("tasks[{place}].options.depends_on[{number}]")
+}
+
+fn name(dependency: &Dependency) -> String {
+    match &dependency.task {
+        Some(Named::Id(id)) => format!("task {id}"),
+        Some(Named::Key(key)) => format!("key `{key}`"),
+        None => "task".to_owned(),
+    }
+}
+
+/// A circle in a graph, its first place also the last; depth first, without recursion (Tarjan, 1972).
+fn circle(edges: &[Vec<usize>]) -> Option<Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        New,
+        OnPath,
+        Done,
+    }
+    let mut marks = vec![Mark::New; edges.len()];
+    for start in 0..edges.len() {
+        if marks[start] != Mark::New {
+            continue;
+        }
+        marks[start] = Mark::OnPath;
+        // Each with the number of its next edge.
+        let mut path = vec![(start, 0)];
+        while let Some((place, next)) = path.last_mut() {
+            let Some(&to) = edges[*place].get(*next) else {
+                marks[*place] = Mark::Done;
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            match marks[to] {
+                Mark::New => {
+                    marks[to] = Mark::OnPath;
+                    path.push((to, 0));
+                }
+                Mark::OnPath => {
+                    let on_circle = path.iter().map(|(place, _)| *place).skip_while(|place| *place != to);
+                    return Some(on_circle.chain([to]).collect());
+                }
+                Mark::Done => {}
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

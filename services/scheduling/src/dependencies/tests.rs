@@ -1,0 +1,122 @@
+use proptest::prelude::*;
+use tidemill_proto::types::v1::TaskOptions;
+
+use super::*;
+
+fn on_key(key: &str) -> Dependency {
+    Dependency { task: Some(Named::Key(key.into())) }
+}
+
+fn keyed(key: &str, depends_on: &[&str]) -> NewTask {
+    let depends_on = depends_on.iter().map(|key| on_key(key)).collect();
+    let options = Some(Box::new(TaskOptions { depends_on, ..TaskOptions::default() }));
+    NewTask { key: key.into(), options, ..NewTask::default() }
+}
+
+fn stands(number: i64, state: TaskState) -> FoundTask {
+    FoundTask { id: id(number).to_string(), state: state.into() }
+}
+
+fn id(number: i64) -> Id {
+    Id::placed(tidemill_kernel::Timestamp::from_micros(1_000), number)
+}
+
+fn decide(found: &[FoundTask], on_failure: DependencyFailure) -> Verdict {
+    let depends_on: Vec<_> = found.iter().map(|_| on_key("x")).collect();
+    judge(&stands(99, TaskState::Waiting), &depends_on, found, on_failure)
+}
+
+#[test]
+fn a_task_runs_when_all_have_succeeded_kept_or_not() {
+    let gone = FoundTask { id: id(2).to_string(), state: 0 };
+    let found = [stands(1, TaskState::Succeeded), gone];
+    assert_eq!(decide(&found, DependencyFailure::Die), Verdict::Run);
+    let by_id = Dependency { task: Some(Named::Id(id(3).to_string())) };
+    let unknown = [FoundTask::default()];
+    let verdict = judge(&stands(99, TaskState::Waiting), &[by_id], &unknown, DependencyFailure::Unspecified);
+    assert_eq!(verdict, Verdict::Run, "what was not kept has succeeded");
+}
+
+#[test]
+fn it_waits_for_those_that_have_not_ended_whatever_it_does_about_failures() {
+    let found =
+        [stands(1, TaskState::Succeeded), stands(2, TaskState::Waiting), stands(3, TaskState::Running)];
+    for on_failure in [DependencyFailure::Die, DependencyFailure::Run, DependencyFailure::Wait] {
+        assert_eq!(decide(&found, on_failure), Verdict::Wait([id(2), id(3)].into()));
+    }
+}
+
+#[test]
+fn a_failure_kills_it_lets_it_run_or_makes_it_wait() {
+    for state in [TaskState::Dead, TaskState::Cancelled] {
+        let found = [stands(1, state), stands(2, TaskState::Waiting)];
+        for on_failure in [DependencyFailure::Die, DependencyFailure::Unspecified] {
+            let Verdict::Die(error) = decide(&found, on_failure) else { panic!("{on_failure:?}") };
+            assert!(error.starts_with("dependency: ") && error.contains(&id(1).to_string()), "{error}");
+        }
+        assert_eq!(decide(&found, DependencyFailure::Run), Verdict::Wait([id(2)].into()));
+        assert_eq!(decide(&found[..1], DependencyFailure::Run), Verdict::Run);
+        assert_eq!(decide(&found, DependencyFailure::Wait), Verdict::Wait([id(1), id(2)].into()));
+    }
+}
+
+#[test]
+fn a_key_that_nobody_has_kills_it_unless_it_waits_or_does_not_mind() {
+    let nobody = [FoundTask::default()];
+    assert!(
+        matches!(decide(&nobody, DependencyFailure::Die), Verdict::Die(error) if error.contains("key `x`"))
+    );
+    assert_eq!(decide(&nobody, DependencyFailure::Run), Verdict::Run);
+    assert_eq!(decide(&nobody, DependencyFailure::Wait), Verdict::Wait(BTreeSet::new()));
+}
+
+#[test]
+fn a_task_that_has_ended_itself_is_gone() {
+    for own in [FoundTask::default(), stands(1, TaskState::Cancelled), stands(1, TaskState::Dead)] {
+        assert_eq!(judge(&own, &[], &[], DependencyFailure::Die), Verdict::Gone);
+    }
+}
+
+#[test]
+fn what_a_submission_names_outside_of_itself_is_told_with_its_place() {
+    let tasks = [keyed("end", &["a", "before"]), keyed("a", &[]), keyed("b", &["a"])];
+    let outside = outside(&tasks).unwrap();
+    assert_eq!(outside, [("tasks[0].options.depends_on[1]".to_owned(), on_key("before"))]);
+    assert!(unknown(&outside[0]).1.contains("key `before`"));
+}
+
+#[test]
+fn a_circle_is_named() {
+    let tasks = [keyed("a", &["c"]), keyed("free", &[]), keyed("b", &["free", "a"]), keyed("c", &["b"])];
+    let (field, rule) = outside(&tasks).unwrap_err();
+    assert_eq!(field, "tasks[0].options.depends_on");
+    assert!(rule.contains("a -> c -> b -> a"), "{rule}");
+    assert!(outside(&[keyed("me", &["me"])]).unwrap_err().1.contains("me -> me"));
+}
+
+#[test]
+fn what_is_open_is_named_up_to_five() {
+    let found: Vec<_> = (1..=7).map(|number| stands(number, TaskState::Waiting)).collect();
+    let depends_on: Vec<_> = (1..=7).map(|number| on_key(&format!("k{number}"))).collect();
+    let words = words(&depends_on, &found).unwrap();
+    assert!(words.contains("key `k5` (waiting) and 2 more") && !words.contains("k6"), "{words}");
+    assert_eq!(super::words(&depends_on[..1], &[stands(1, TaskState::Succeeded)]), None);
+}
+
+proptest! {
+    /// A graph has a circle if and only if its places cannot be put in an order (Kahn, 1962); what is named as one is one.
+    #[test]
+    fn a_circle_is_found_where_there_is_one(edges in prop::collection::vec(prop::collection::vec(0_usize..12, 0..3), 12)) {
+        let mut left: BTreeSet<usize> = (0..12).collect();
+        while let Some(free) = left.iter().copied().find(|place| edges[*place].iter().all(|to| !left.contains(to))) {
+            left.remove(&free);
+        }
+        match circle(&edges) {
+            None => prop_assert!(left.is_empty()),
+            Some(circle) => {
+                prop_assert!(circle.len() > 1 && circle.first() == circle.last());
+                prop_assert!(circle.windows(2).all(|pair| edges[pair[0]].contains(&pair[1])));
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How tasks stand that others name.
+
+use sqlx::query_as;
+use tidemill_kernel::{Id, TenantName, Timestamp};
+use tidemill_store::Result;
+use tidemill_store::task::{Reference, Standing};
+use tidemill_store::text::clean;
+
+use super::row::{placed, state};
+use crate::database::Database;
+
+const FIND: &str = "
+    WITH tenant AS MATERIALIZED (SELECT id FROM tenants WHERE name = $1)
+    SELECT n.number, n.place, n.created_at, coalesce(
+        (SELECT CASE WHEN EXISTS (SELECT FROM leases l WHERE l.place = q.place) THEN 2 ELSE 1 END FROM queue q
+         WHERE q.place = n.place AND q.created_at = n.created_at AND q.tenant_id = n.tenant_id),
+        (SELECT h.state FROM history h
+         WHERE h.tenant_id = n.tenant_id AND h.state IN (3, 4, 5) AND h.place = n.place AND h.created_at = n.created_at
+           AND h.day IN (-1, (n.created_at / 86400000000)::integer)))
+    FROM (
+        SELECT a.number, t.id AS tenant_id, coalesce(a.place, k.place) AS place, coalesce(a.created_at, k.created_at) AS created_at
+        FROM tenant t CROSS JOIN unnest($2::bigint[], $3::bigint[], $4::text[]) WITH ORDINALITY AS a (place, created_at, key, number)
+        LEFT JOIN LATERAL (SELECT * FROM task_keys WHERE tenant_id = t.id AND key = a.key OFFSET 0) k ON true
+    ) n
+    WHERE n.place IS NOT NULL";
+
+/// One for each, in their order.
+pub(super) async fn standings(
+    database: &Database,
+    tenant: &TenantName,
+    references: Vec<Reference>,
+) -> Result<Vec<Option<Standing>>> {
+    let (mut places, mut moments, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    for reference in references {
+        let (id, key) = match reference {
+            Reference::Task(id) => (Some(placed(id)), None),
+            Reference::Key(key) => (None, Some(clean(key))),
+        };
+        let (place, moment) = id.unzip();
+        places.push(place);
+        moments.push(moment);
+        keys.push(key);
+    }
+    let rows = || {
+        let find = query_as::<_, (i64, i64, i64, Option<i32>)>(FIND).bind(tenant.as_str());
+        find.bind(&places).bind(&moments).bind(&keys)
+    };
+    let mut found = vec![None; keys.len()];
+    for (number, place, created_at, number_of_state) in database.primary.rows(rows).await? {
+        let state = number_of_state.map(state).transpose()?;
+        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        let is_known = keys.get(index).is_some_and(Option::is_some);
+        if let Some(standing) = found.get_mut(index).filter(|_| is_known || state.is_some()) {
+            *standing = Some(Standing { id: Id::placed(Timestamp::from_micros(created_at), place), state });
+        }
+    }
+    Ok(found)
+}
