@@ -160,6 +160,7 @@ fn new(keep: Option<Duration>) -> NewTask {
         key_until: Timestamp::from_micros(0),
         run_at: at(3),
         max_attempts: 3,
+        unique: false,
         trace_parent: String::new(),
         keep,
         options: Vec::new(),

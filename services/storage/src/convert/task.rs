@@ -34,6 +34,7 @@ pub fn encode_new_task(task: NewTask, now: Timestamp) -> types::NewTask {
         trace_parent: task.trace_parent,
         keep: task.keep.map(length),
         options: options::encode(&task.options).map(Box::new),
+        unique: task.unique,
         key_for: (!is_keyless).then(|| length(task.key_until.since(now))),
     }
 }
@@ -41,6 +42,9 @@ pub fn encode_new_task(task: NewTask, now: Timestamp) -> types::NewTask {
 /// The new task of a message. It runs from now on where it names no other time.
 pub fn decode_new_task(message: types::NewTask, arrival: &Arrival) -> Result<NewTask> {
     let key_for = time::decode_length("key_for", message.key_for)?.unwrap_or(arrival.keep_keys);
+    if message.unique && message.key.is_empty() {
+        return Err(Error::field("unique", "needs a `key`: it says what there is to be only one of"));
+    }
     // Without a key there is nothing to remember.
     let key_until = if message.key.is_empty() { Timestamp::default() } else { arrival.now + key_for };
     Ok(NewTask {
@@ -48,6 +52,7 @@ pub fn decode_new_task(message: types::NewTask, arrival: &Arrival) -> Result<New
         priority: rule::priority("priority", message.priority)?,
         payload: rule::text("payload", message.payload, rule::MAX_PAYLOAD)?,
         key: rule::text("key", message.key, rule::MAX_KEY)?,
+        unique: message.unique,
         key_until,
         run_at: time::decode_or("run_at", message.run_at, arrival.now)?,
         max_attempts: rule::attempts("max_attempts", message.max_attempts)?,
@@ -131,6 +136,7 @@ pub fn decode_task(message: types::Task) -> Result<Task> {
         keep: message.keep,
         options: message.options,
         key_for: None,
+        unique: false,
     };
     let id = rule::id("id", &message.id)?;
     let key_until = time::decode_or("key_until", message.key_until, Timestamp::default())?;

@@ -89,6 +89,7 @@ macro_rules! conformance_suite {
             a_key_is_taken_once_within_a_batch_and_across
             a_key_is_taken_until_it_is_swept
             an_empty_key_is_no_key
+            a_unique_task_counts_those_alone_that_have_not_ended
             a_large_batch_is_one_step
             places_rise_although_the_clock_goes_back
             an_empty_batch_is_nothing

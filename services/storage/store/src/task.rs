@@ -75,6 +75,8 @@ pub struct NewTask {
     pub key: String,
     /// When the key may be swept, whatever has become of the task.
     pub key_until: Timestamp,
+    /// Takes its key over from a task that has ended. Means nothing once it is stored.
+    pub unique: bool,
     /// Not before this moment.
     pub run_at: Timestamp,
     /// How many times it may be tried.
@@ -122,7 +124,7 @@ impl Task {
     pub fn stored(id: Id, new: NewTask, tenant: TenantName) -> Self {
         Self {
             id,
-            new,
+            new: NewTask { unique: false, ..new },
             tenant,
             state: TaskState::Waiting,
             attempt: 0,

@@ -35,6 +35,27 @@ fn tasks_limits_and_pauses_are_told_and_explained() {
 }
 
 #[test]
+fn a_task_that_depends_on_others_says_so_and_a_unique_one_comes_again() {
+    let folder = folder(&[]);
+    let mesh = Mesh::up(folder.path());
+    let first = ["task", "submit", "resize", "--idempotency-key", "first", "--unique"];
+    let first_id = mesh.call(&first).shows(&[]).out.trim().to_owned();
+    mesh.call(&first).expect(0, &["submitted before"]);
+    let second = ["task", "submit", "report", "--depends-on", "first", "--depends-on", &first_id];
+    let second_id = mesh.call(&second).shows(&[]).out.trim().to_owned();
+    mesh.call(&["task", "explain", &second_id]).shows(&["depends on key `first` (waiting)", &first_id]);
+    mesh.call(&["task", "submit", "report", "--depends-on", "nobody"])
+        .expect(2, &["depends_on[0]", "key `nobody`"]);
+    mesh.call(&["task", "submit", "report", "--unique"]).expect(2, &["--idempotency-key"]);
+    mesh.call(&["task", "cancel", &first_id]).shows(&[]);
+    // Its owner hears of it within a moment.
+    while !mesh.call(&["task", "list", "--state", "dead"]).shows(&[]).out.contains("report") {}
+    mesh.call(&["task", "retry", "--failure-kind", "dependency", "--dry-run"]).shows(&["1 would be"]);
+    let again = mesh.call(&first).shows(&[]).out.trim().to_owned();
+    assert_ne!(again, first_id, "the first has ended");
+}
+
+#[test]
 fn schedules_are_set_listed_and_removed() {
     let folder = folder(&[]);
     let mesh = Mesh::up(folder.path());

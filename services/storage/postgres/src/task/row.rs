@@ -90,6 +90,7 @@ impl FromRow<'_, PgRow> for TaskRow {
         let (run_at, max_attempts, priority) = (columns.moment()?, columns.count()?, columns.next()?);
         // Fields are read in the order in which they are written here.
         let new = NewTask {
+            unique: false,
             run_at,
             max_attempts,
             priority: Priority::Normal,

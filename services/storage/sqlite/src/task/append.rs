@@ -95,7 +95,7 @@ pub(crate) fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Result<Vec<App
     for (shard, _, index, queue) in places {
         let row = &rows[index];
         let id = Id::placed(row.now, step.memo.tasks.next_place(shard));
-        let taken = take_key(row, id, step)?;
+        let taken = take_key(row, id, &placed, step)?;
         appended[index] = AppendedTask { id: taken.unwrap_or(id), duplicate: taken.is_some() };
         if taken.is_none() {
             step.memo.tasks.take_place(shard);
@@ -109,8 +109,8 @@ pub(crate) fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Result<Vec<App
     Ok(appended)
 }
 
-/// The task that has the key already; else this one takes it.
-fn take_key(row: &NewRow<'_>, id: Id, step: &Step<'_>) -> Result<Option<Id>> {
+/// The task that has the key already; else this one takes it. Those before it, by rising places, are not in the table yet.
+fn take_key(row: &NewRow<'_>, id: Id, before: &[Placed<'_>], step: &Step<'_>) -> Result<Option<Id>> {
     let NewTask { key, key_until, .. } = row.task;
     if key.is_empty() {
         return Ok(None);
@@ -126,8 +126,21 @@ fn take_key(row: &NewRow<'_>, id: Id, step: &Step<'_>) -> Result<Option<Id>> {
     let mut taken =
         step.prepare("SELECT created_at, place FROM task_keys WHERE tenant_id = ?1 AND key = ?2")?;
     let taken = taken.query_row(params![row.tenant, key], |row| Ok((row.get(0)?, row.get(1)?))).optional();
-    let taken = taken.map_err(failed)?;
-    Ok(taken.map(|(created_at, place)| Id::placed(Timestamp::from_micros(created_at), place)))
+    let Some((moment_of_owner, owner)) = taken.map_err(failed)? else { return Ok(None) };
+    let is_new = || before.binary_search_by_key(&owner, |placed| placed.id.place()).is_ok();
+    if row.task.unique && !is_new() && !is_unfinished(owner, moment_of_owner, step)? {
+        let mut take_over = step.prepare(
+            "UPDATE task_keys SET place = ?3, created_at = ?4, until = ?5 WHERE tenant_id = ?1 AND key = ?2",
+        )?;
+        take_over.execute(params![row.tenant, key, place, moment, until]).map_err(failed)?;
+        return Ok(None);
+    }
+    Ok(Some(Id::placed(Timestamp::from_micros(moment_of_owner), owner)))
+}
+
+fn is_unfinished(place: i64, created_at: i64, step: &Step<'_>) -> Result<bool> {
+    let mut find = step.prepare("SELECT 1 FROM queue WHERE place = ?1 AND created_at = ?2")?;
+    find.exists(params![place, created_at]).map_err(failed)
 }
 
 /// How many rows one statement inserts: a sixth cheaper than one by one; more make no difference. `OR FAIL`, because

@@ -93,6 +93,7 @@ fn decode(row: &Row<'_>, tenant: TenantName, priority: Priority) -> rusqlite::Re
     let time_or_none = |column| row.get(column).map(|time: Option<i64>| time.map(Timestamp::from_micros));
     let keep: Option<i64> = row.get(7)?;
     let new = NewTask {
+        unique: false,
         kind: String::new(),
         priority,
         payload: row.get(16)?,

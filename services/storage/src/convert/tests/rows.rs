@@ -129,10 +129,11 @@ prop_compose! {
     pub(super) fn new_task()(
         kind in name(), priority in priority(), payload in ".{0,40}", key in ".{0,20}", key_for in length(),
         run_at in moment(), max_attempts in 1_u32..=100, trace_parent in "[0-9a-f-]{0,55}",
-        keep in option::of(length()), options in options(),
+        keep in option::of(length()), options in options(), wants_unique: bool,
     ) -> NewTask {
         let key_until = if key.is_empty() { Timestamp::default() } else { super::NOW + key_for };
-        NewTask { kind, priority, payload, key, key_until, run_at, max_attempts, trace_parent, keep, options }
+        let unique = wants_unique && !key.is_empty();
+        NewTask { kind, priority, payload, key, key_until, unique, run_at, max_attempts, trace_parent, keep, options }
     }
 }
 
@@ -144,6 +145,7 @@ prop_compose! {
         texts in (".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}"), checkpoint in any::<Vec<u8>>(),
     ) -> Task {
         let (worker, error, result, progress) = texts;
+        let new = NewTask { unique: false, ..new };
         Task {
             id, new, tenant, state, attempt, started_at, finished_at, worker, error, result, progress, checkpoint,
         }

@@ -189,3 +189,24 @@ pub async fn an_empty_batch_is_nothing(store: Shared) {
         assert_eq!((queues.depths.len(), queues.last_place), (0, shard.place(0)));
     }
 }
+
+/// It takes the key of a task that has ended, however it did; within a batch the first one does. Others do not.
+pub async fn a_unique_task_counts_those_alone_that_have_not_ended(store: Shared) {
+    let acme = create(&store, "acme").await;
+    let unique = |number| NewTask { unique: true, ..keyed(number, "k") };
+    let first = append_at(&store, &acme, vec![unique(1), unique(2)], at(2)).await;
+    assert_eq!((first[0].duplicate, first[1]), (false, known(first[0].id)));
+    assert_eq!(append_at(&store, &acme, vec![unique(3)], at(2)).await, [known(first[0].id)]);
+    succeed(&store, first[0].id, at(3)).await;
+    assert_eq!(append_at(&store, &acme, vec![keyed(4, "k")], at(4)).await, [known(first[0].id)]);
+    let batch = vec![keyed(5, "k"), unique(6), unique(7), keyed(8, "k")];
+    let second = append_at(&store, &acme, batch, at(5)).await;
+    assert_eq!(second[0], known(first[0].id), "it is not unique");
+    assert!(!second[1].duplicate);
+    assert_eq!(second[2..], [known(second[1].id); 2]);
+    store.cancel_task(&acme, second[1].id, at(6)).await.unwrap();
+    let third = append_at(&store, &acme, vec![unique(9)], at(7)).await;
+    assert!(!third[0].duplicate);
+    assert_eq!(unfinished(&store, &acme).await.len(), 1);
+    assert_eq!(append_at(&store, &acme, vec![keyed(10, "k")], at(8)).await, [known(third[0].id)]);
+}

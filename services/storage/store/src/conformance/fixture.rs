@@ -129,6 +129,7 @@ pub fn task(number: u128) -> NewTask {
         payload: format!("payload {number}"),
         key: String::new(),
         key_until: Timestamp::default(),
+        unique: false,
         run_at: at(3),
         max_attempts: 3,
         trace_parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),

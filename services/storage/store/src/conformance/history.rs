@@ -107,7 +107,7 @@ fn some_tasks() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn new() -> impl Strategy<Value = Vec<New>> {
-    prop::collection::vec((0_u8..5, 0_u8..5, 0_u8..3), 0..4)
+    prop::collection::vec((0_u8..7, 0_u8..5, 0_u8..3), 0..4)
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -115,7 +115,7 @@ fn wish() -> impl Strategy<Value = Wish> {
 }
 
 fn done() -> impl Strategy<Value = Done> {
-    (task(), 1_u8..4, prop::option::of((0_u8..3, 0_u8..6)), prop::option::of(0_u8..5))
+    (task(), 1_u8..4, prop::option::of((0_u8..3, 0_u8..6)), prop::option::of(0_u8..7))
 }
 
 fn failed() -> impl Strategy<Value = Failed> {

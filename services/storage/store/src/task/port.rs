@@ -22,7 +22,8 @@ use crate::Result;
 pub trait TaskStore: Send + Sync + 'static {
     /// Stores tasks of several tenants, each named once, all or none; what became of each, by tenant and in order; a
     /// tenant's places rise in the given order. A task whose key the tenant has already, also within the batch, is not
-    /// stored: a key is taken until it is swept, whatever becomes of its task. [`crate::Error::NotFound`] without a
+    /// stored: a key is taken until it is swept, whatever becomes of its task, unless a `unique` one takes it over from one that
+    /// has ended. [`crate::Error::NotFound`] without a
     /// tenant.
     async fn append_tasks(&self, batches: Vec<TenantTasks>, now: Timestamp)
     -> Result<Vec<Vec<AppendedTask>>>;
@@ -49,7 +50,7 @@ pub trait TaskStore: Send + Sync + 'static {
     /// twice counts once, the first time. What the attempt says of number, worker and start stays with the task, and so
     /// do its progress, its checkpoint and, after a success, its last error. A completion that counts stores its
     /// analysis (only if the match still exists and has none) and its follow-ups (under the rules of
-    /// [`Self::append_tasks`]) in the same step. A success with a `keep` of zero leaves nothing but its count and its
+    /// [`Self::append_tasks`], when all attempts have ended) in the same step. A success with a `keep` of zero leaves nothing but its count and its
     /// key.
     async fn settle_tasks(
         &self,

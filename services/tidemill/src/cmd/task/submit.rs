@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tidemill_kernel::Timestamp;
+use tidemill_kernel::{Id, Timestamp};
 use tidemill_proto::scheduling::v1::SubmitTasksRequest;
 use tidemill_proto::time::from_micros;
-use tidemill_proto::types::v1::{NewTask, TaskOptions};
+use tidemill_proto::types::v1::dependency::Task as Named;
+use tidemill_proto::types::v1::{Dependency, DependencyFailure, NewTask, TaskOptions};
 
 use super::stream;
 use crate::client::Client;
@@ -24,7 +25,7 @@ pub(crate) struct Submit {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["kind", "payload", "priority", "idempotency_key", "run_at", "deadline", "max_attempts", "limit_keys", "cost", "order_key"]
+        conflicts_with_all = ["kind", "payload", "priority", "idempotency_key", "run_at", "deadline", "max_attempts", "limit_keys", "cost", "order_key", "unique", "depends_on", "on_dependency_failure"]
     )]
     file: Option<PathBuf>,
     /// Print the counts of a file as JSON
@@ -39,6 +40,9 @@ pub(crate) struct Submit {
     /// Idempotency key: a second task with it is not made
     #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
     idempotency_key: String,
+    /// Of the tasks with its idempotency key, count only those that have not ended
+    #[arg(long, requires = "idempotency_key")]
+    unique: bool,
     /// Not to be started before this moment: 2026-01-31T09:00:00Z
     #[arg(long, value_name = "TIME")]
     run_at: Option<Timestamp>,
@@ -57,6 +61,34 @@ pub(crate) struct Submit {
     /// Tasks with the same order key run one at a time, in order
     #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
     order_key: String,
+    /// A task that has to succeed before it is started, by its id or its idempotency key
+    #[arg(long, value_name = "TASK")]
+    depends_on: Vec<String>,
+    /// What becomes of it when one of those dies or is cancelled
+    #[arg(long, value_enum, default_value = "die", requires = "depends_on")]
+    on_dependency_failure: OnDependencyFailure,
+}
+
+/// What becomes of a task when one that it depends on fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnDependencyFailure {
+    /// It dies too
+    Die,
+    /// It runs when all have ended
+    Run,
+    /// It waits until that one is retried and succeeds
+    Wait,
+}
+
+impl From<OnDependencyFailure> for DependencyFailure {
+    fn from(policy: OnDependencyFailure) -> Self {
+        match policy {
+            // What is not said.
+            OnDependencyFailure::Die => Self::Unspecified,
+            OnDependencyFailure::Run => Self::Run,
+            OnDependencyFailure::Wait => Self::Wait,
+        }
+    }
 }
 
 /// Submits it, or what the file has.
@@ -75,6 +107,11 @@ pub(super) async fn run(new: Submit, client: &Client) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+fn dependency(name: String) -> Dependency {
+    let task = if name.parse::<Id>().is_ok() { Named::Id(name) } else { Named::Key(name) };
+    Dependency { task: Some(task) }
+}
+
 fn task(new: Submit) -> NewTask {
     let moment = |moment: Option<Timestamp>| moment.map(|moment| from_micros(moment.as_micros()));
     let options = TaskOptions {
@@ -83,6 +120,8 @@ fn task(new: Submit) -> NewTask {
         // One is what is not said.
         cost: if new.cost == 1 { 0 } else { new.cost },
         order_key: new.order_key,
+        depends_on: new.depends_on.into_iter().map(dependency).collect(),
+        on_dependency_failure: DependencyFailure::from(new.on_dependency_failure).into(),
         ..TaskOptions::default()
     };
     NewTask {
@@ -90,6 +129,7 @@ fn task(new: Submit) -> NewTask {
         payload: new.payload,
         priority: new.priority.into(),
         key: new.idempotency_key,
+        unique: new.unique,
         run_at: moment(new.run_at),
         max_attempts: new.max_attempts,
         options: (options != TaskOptions::default()).then(|| Box::new(options)),

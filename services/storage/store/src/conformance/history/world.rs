@@ -46,12 +46,14 @@ fn shards() -> [Shard; 3] {
 
 /// Some without a key, some whose key is soon swept, some whose key stays for some months; some are kept, some not.
 fn new_task(&(key, keep, priority): &New, number: usize, now: Timestamp) -> NewTask {
-    let (key, until) = [("", 0), ("a", 5), ("b", 5), ("c", 8_000_000), ("", 0)][usize::from(key)];
-    let keep = [None, None, Some(0), Some(1), Some(9_000_000)][usize::from(keep)];
+    let keys = [("", 0), ("a", 5), ("b", 5), ("c", 8_000_000), ("", 0), ("b", 8_000_000), ("c", 5)];
+    let (unique, (key, until)) = (key > 4, keys[usize::from(key)]);
+    let keep = [None, None, Some(0), Some(1), Some(9_000_000)][usize::from(keep % 5)];
     NewTask {
         keep: keep.map(Duration::from_secs),
         key_until: if key.is_empty() { Timestamp::default() } else { now + Duration::from_secs(until) },
         run_at: now,
+        unique,
         priority: Priority::ALL[usize::from(priority)],
         options: if number.is_multiple_of(3) { Vec::new() } else { vec![16, priority + 1] },
         ..keyed(number as u128, key)

@@ -1,9 +1,9 @@
 //! Attempts in memory: recorded, settled.
 
-use tidemill_kernel::{Id, Timestamp};
+use tidemill_kernel::{Id, TenantName, Timestamp};
 
 use crate::memory::{Row, State};
-use crate::task::{Attempt, Completion, Failure, Progress, RecordedLease, Settled, Task, TaskState};
+use crate::task::{Attempt, Completion, Failure, NewTask, Progress, RecordedLease, Settled, Task, TaskState};
 
 impl State {
     /// The leases whose tasks are not there any more.
@@ -39,21 +39,33 @@ impl State {
         now: Timestamp,
     ) -> Settled {
         let mut settled = Settled::default();
-        let mut seen = Vec::new();
+        let (mut seen, mut followed) = (Vec::new(), Vec::new());
         for completion in completions {
             let is_first = is_first(&mut seen, completion.attempt.task);
-            let accepted = is_first && self.complete(completion.cleaned(), now, &mut settled.follow_ups);
+            let accepted = is_first && self.complete(completion.cleaned(), now, &mut followed);
             settled.accepted.push(accepted);
         }
         for failure in failures {
             let is_first = is_first(&mut seen, failure.attempt.task);
             settled.accepted.push(is_first && self.fail(failure.cleaned(), now));
         }
+        // When all have ended, as what follows may take their keys over.
+        for (tenant, new) in followed {
+            let appended = self.append_task(&tenant, new, now);
+            if !appended.duplicate {
+                settled.follow_ups.extend(self.unfinished_task(appended.id).map(|row| row.shown()));
+            }
+        }
         settled.follow_ups.sort_by_key(|task| task.id.place());
         settled
     }
 
-    fn complete(&mut self, completion: Completion, now: Timestamp, follow_ups: &mut Vec<Task>) -> bool {
+    fn complete(
+        &mut self,
+        completion: Completion,
+        now: Timestamp,
+        followed: &mut Vec<(TenantName, NewTask)>,
+    ) -> bool {
         let Some(row) = self.unfinished_task(completion.attempt.task) else { return false };
         row.end(completion.attempt);
         row.task.state = TaskState::Succeeded;
@@ -68,12 +80,7 @@ impl State {
         {
             content.add_analysis(query, document, analysis, now);
         }
-        for new in completion.follow_ups {
-            let appended = self.append_task(&tenant, new, now);
-            if !appended.duplicate {
-                follow_ups.extend(self.unfinished_task(appended.id).map(|row| row.shown()));
-            }
-        }
+        followed.extend(completion.follow_ups.into_iter().map(|new| (tenant.clone(), new)));
         true
     }
 

@@ -18,8 +18,10 @@ impl State {
         now: Timestamp,
     ) -> AppendedTask {
         let key = (tenant.clone(), new.key.clone());
-        if let Some((id, _)) = self.task_keys.get(&key) {
-            return AppendedTask { id: *id, duplicate: true };
+        if let Some(id) = self.task_keys.get(&key).map(|(id, _)| *id)
+            && (!new.unique || self.unfinished_task(id).is_some())
+        {
+            return AppendedTask { id, duplicate: true };
         }
         let shard = Shard::of_tenant(tenant);
         let count = self.last_count(shard) + 1;
