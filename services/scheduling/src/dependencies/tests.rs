@@ -1,3 +1,5 @@
+//! What the decisions promise.
+
 use proptest::prelude::*;
 use tidemill_proto::types::v1::TaskOptions;
 
