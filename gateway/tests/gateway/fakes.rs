@@ -123,7 +123,10 @@ impl SchedulingService for Fakes {
 impl WorkerService for Fakes {
     type WorkStream = Answers<WorkResponse>;
 
-    absent! { work(Streaming<WorkRequest>) -> Self::WorkStream; }
+    absent! {
+        work(Streaming<WorkRequest>) -> Self::WorkStream;
+        divide_limits(DivideLimitsRequest) -> DivideLimitsResponse;
+    }
 
     async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
         let mut response = Response::new(WakeResponse::default());
