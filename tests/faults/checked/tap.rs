@@ -18,7 +18,9 @@ use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tidemill_proto::scheduling::v1::worker_service_server::{
     SERVICE_NAME, WorkerService, WorkerServiceServer,
 };
-use tidemill_proto::scheduling::v1::{Results, WakeRequest, WakeResponse, WorkRequest, WorkResponse};
+use tidemill_proto::scheduling::v1::{
+    DivideLimitsRequest, DivideLimitsResponse, Results, WakeRequest, WakeResponse, WorkRequest, WorkResponse,
+};
 use tidemill_scheduling::checker::{Ending, Event};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -84,6 +86,13 @@ impl WorkerService for Tap {
 
     async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
         self.client.clone().wake(request).await
+    }
+
+    async fn divide_limits(
+        &self,
+        request: Request<DivideLimitsRequest>,
+    ) -> Result<Response<DivideLimitsResponse>, Status> {
+        self.client.clone().divide_limits(request).await
     }
 }
 
