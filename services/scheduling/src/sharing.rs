@@ -31,6 +31,7 @@ pub(crate) fn request(asks: &Asks) -> api::DivideLimitsRequest {
             holds: Some(part(holding.holds)),
             running: holding.running,
             wants: Some(part(holding.wants)),
+            term: holding.term,
         })
     };
     api::DivideLimitsRequest {
@@ -50,6 +51,7 @@ pub(crate) fn decode(request: api::DivideLimitsRequest) -> Asks {
             holds: share(one.holds.as_ref()),
             running: one.running,
             wants: share(one.wants.as_ref()),
+            term: one.term,
         })
     };
     Asks {
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn a_question_is_the_same_behind_the_wire() {
         let holds = Share { concurrency: 3, rate: Rate { per_second: 5, burst: 7 } };
-        let holding = |scope| Holding { scope, holds, running: 4, wants: Share::ALL };
+        let holding = |scope| Holding { scope, holds, running: 4, wants: Share::ALL, term: 7 };
         let asks = Asks {
             owner: "s1".into(),
             number: 9,

@@ -10,7 +10,8 @@
 //! cannot be reached. A divider that has just begun knows too little to give anything away: it leaves everybody what he
 //! has until each shard was named by an owner.
 //!
-//! What the schedulers have to keep, so that the claims are true: (1) an answer counts only for the last question; (2) nothing
+//! What the schedulers have to keep, so that the claims are true: (1) an answer counts only for the last question, and a
+//! question only for the divider that it was meant for, not for the one that begins in its place; (2) nothing
 //! starts while a shard is run that no answered question named; (3) with a shard goes, from what may be used, what runs of
 //! it; (4) who has lost all the shards that an answer was for may use nothing.
 //!

@@ -101,9 +101,21 @@ impl Shards {
 
     /// Where the owner of a shard that is another's is reached.
     pub(super) fn address_of(&self, shard: Shard) -> Option<&str> {
+        self.other(shard).map(|lease| lease.address.as_str())
+    }
+
+    /// Who runs a shard, if that is known: the epoch, and where he is reached, which is nowhere for this scheduler.
+    pub(super) fn runner_of(&self, shard: Shard, now: Timestamp) -> Option<(i64, String)> {
+        if let Some(epoch) = self.epoch(shard).filter(|_| self.is_held(shard, now)) {
+            return Some((epoch, String::new()));
+        }
+        self.other(shard).map(|lease| (lease.epoch, lease.address.clone()))
+    }
+
+    fn other(&self, shard: Shard) -> Option<&store::ShardLease> {
         let number = u32::from(shard.number());
         let lease = self.board.as_ref()?.shards.iter().find(|lease| lease.shard == number)?;
-        Some(lease.address.as_str()).filter(|address| !address.is_empty() && lease.owner != self.owner)
+        Some(lease).filter(|lease| !lease.address.is_empty() && lease.owner != self.owner)
     }
 
     /// The owner's name.

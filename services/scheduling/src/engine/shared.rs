@@ -42,6 +42,8 @@ pub(crate) struct Holding {
     pub(crate) holds: Share,
     pub(crate) running: u32,
     pub(crate) wants: Share,
+    /// The epoch at which whoever is asked owns the shard that goes with dividing the limit.
+    pub(crate) term: i64,
 }
 
 /// All of these limits.
@@ -158,14 +160,9 @@ impl Engine {
         for scope in due {
             let Some(part) = self.shared.parts.get_mut(&scope) else { continue };
             (part.next, part.soon) = (now + ASK_EVERY, now + ASK_SOON);
-            let divider = part.divider;
-            let address = match self.shards.address_of(divider) {
-                _ if self.shards.is_held(divider, now) => String::new(),
-                Some(address) => address.to_owned(),
-                // Nobody runs it, or nobody knows where; what is held is held.
-                None => continue,
-            };
-            let holding = self.holding(&scope);
+            // Where nobody runs it, or nobody knows where, what is held is held.
+            let Some((term, address)) = self.shards.runner_of(part.divider, now) else { continue };
+            let holding = self.holding(&scope, term);
             questions.entry(address).or_default().extend(holding);
         }
         for (address, limits) in questions {
@@ -201,7 +198,7 @@ impl Engine {
     }
 
     /// How it stands under a limit. Whoever did not use up what he had wants little more than he used.
-    fn holding(&mut self, scope: &Scope) -> Option<Holding> {
+    fn holding(&mut self, scope: &Scope, term: i64) -> Option<Holding> {
         let used = self.policy.take_use(scope)?;
         let part = self.shared.parts.get_mut(scope)?;
         let queued = u32::try_from(used.queued).unwrap_or(u32::MAX);
@@ -215,17 +212,17 @@ impl Engine {
         let rate = if part.idle < IDLE { Share::ALL.rate } else { Share::NONE.rate };
         let wants = Share { concurrency: part.slots, rate };
         let wants = if self.draining { Share::NONE } else { wants };
-        Some(Holding { scope: scope.clone(), holds: part.share, running: used.running, wants })
+        Some(Holding { scope: scope.clone(), holds: part.share, running: used.running, wants, term })
     }
 
     /// Says what another scheduler, or this one, may use of the limits that are divided here.
     pub(super) fn divide(&mut self, asks: &Asks, now: Timestamp) -> Vec<(Scope, Share)> {
         let Self { shared, shards, .. } = self;
         let mut shares = Vec::with_capacity(asks.limits.len());
-        for Holding { scope, holds, running, wants } in &asks.limits {
+        for Holding { scope, holds, running, wants, term } in &asks.limits {
             let Some(part) = shared.parts.get_mut(scope) else { continue };
             let epoch = shards.epoch(part.divider).filter(|_| shards.is_held(part.divider, now));
-            let Some(epoch) = epoch else { continue };
+            let Some(epoch) = epoch.filter(|epoch| epoch == term) else { continue };
             if part.division.as_ref().is_none_or(|division| division.0 != epoch) {
                 part.division = Some((epoch, Division::default()));
             }

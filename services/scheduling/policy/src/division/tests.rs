@@ -7,11 +7,16 @@ use super::*;
 
 const SCHEDULERS: usize = 3;
 
+/// The fate of a question that is answered at once.
+const ANSWERED: u8 = 9;
+
 #[derive(Debug, Clone)]
 enum Step {
-    /// A scheduler sends a question; its answer comes at once, never, or later.
+    /// A scheduler sends a question. It gets lost or is late, or its answer is, or that comes at once.
     Ask(usize, u8),
-    /// The answers that are late come, in the order in which they were asked for.
+    /// Everybody asks and is answered.
+    Round(u8),
+    /// The answers that are late come, then the questions.
     Late,
     /// Tasks start as far as that is allowed.
     Start(usize, u8),
@@ -55,6 +60,9 @@ struct World {
     nodes: Vec<Node>,
     division: Division,
     late: Vec<Late>,
+    /// With the divider that they were for.
+    late_asks: Vec<(u32, Ask)>,
+    divider: u32,
 }
 
 fn limit(cap: u32) -> Limit {
@@ -81,6 +89,8 @@ impl World {
             nodes,
             division: Division::default(),
             late: Vec::new(),
+            late_asks: Vec::new(),
+            divider: 0,
         }
     }
 
@@ -98,13 +108,15 @@ impl World {
             running: one.running.values().sum(),
             wants: slots(wants),
         };
-        if fate == 0 {
-            return;
+        match fate {
+            0 => return,
+            1 => return self.late_asks.push((self.divider, ask)),
+            _ => {}
         }
         let answer = self.division.ask(&ask, limit(self.cap), self.now);
         match fate {
-            1 => {}
-            2 => self.late.push((node, ask.number, named, answer)),
+            2 => {}
+            3 => self.late.push((node, ask.number, named, answer)),
             _ => self.answer(node, ask.number, &named, answer),
         }
     }
@@ -189,19 +201,27 @@ impl World {
     fn apply(&mut self, step: &Step) {
         match *step {
             Step::Ask(node, fate) => {
-                let wants = self.nodes[node].running.values().sum::<u32>() + u32::from(fate / 4);
-                self.ask(node, wants, fate % 4);
+                let wants = self.nodes[node].running.values().sum::<u32>() + u32::from(fate / 10);
+                self.ask(node, wants, fate % 10);
+            }
+            Step::Round(wants) => {
+                (0..SCHEDULERS).for_each(|node| self.ask(node, u32::from(wants), ANSWERED));
             }
             Step::Late => {
                 for (node, number, named, answer) in std::mem::take(&mut self.late) {
                     self.answer(node, number, &named, answer);
+                }
+                for (divider, ask) in std::mem::take(&mut self.late_asks) {
+                    if divider == self.divider {
+                        self.division.ask(&ask, limit(self.cap), self.now);
+                    }
                 }
             }
             Step::Start(node, count) => self.start(node, count),
             Step::End(node, index) => self.end(node, index),
             Step::Move(index, to, is_known) => self.give(index, to, is_known),
             Step::Learn(node) => self.learn(node),
-            Step::Divider => self.division = Division::default(),
+            Step::Divider => (self.division, self.divider) = (Division::default(), self.divider + 1),
             Step::Wait(millis) => self.now = self.now + Duration::from_millis(millis),
         }
     }
@@ -217,7 +237,7 @@ impl World {
             }
             for (node, wanted) in wants.into_iter().enumerate() {
                 self.learn(node);
-                self.ask(node, wanted, 3);
+                self.ask(node, wanted, ANSWERED);
             }
         }
     }
@@ -226,7 +246,8 @@ impl World {
 fn step() -> impl Strategy<Value = Step> {
     let node = 0..SCHEDULERS;
     prop_oneof![
-        6 => (node.clone(), any::<u8>()).prop_map(|(node, fate)| Step::Ask(node, fate % 64)),
+        6 => (node.clone(), any::<u8>()).prop_map(|(node, fate)| Step::Ask(node, fate % 100)),
+        2 => (0_u8..10).prop_map(Step::Round),
         2 => Just(Step::Late),
         6 => (node.clone(), 1_u8..6).prop_map(|(node, count)| Step::Start(node, count)),
         4 => (node.clone(), 0_usize..16).prop_map(|(node, index)| Step::End(node, index)),
@@ -322,4 +343,19 @@ fn what_a_dead_scheduler_had_is_given_to_others_when_its_shards_have_another_own
     let all = [named(8..16, 1), named(0..8, 2)].concat();
     assert_eq!(division.ask(&ask("b", 3, all, 2, 0), limit(4), later), slots(4));
     assert_eq!(division.ask(&ask("a", 3, named(0..8, 1), 2, 4), limit(4), later), Share::NONE, "overtaken");
+}
+
+#[test]
+fn what_left_with_a_shard_is_claimed_until_its_next_owner_names_it() {
+    let (mut division, now) = (Division::default(), Timestamp::from_micros(0));
+    division.ask(&ask("a", 1, named(0..8, 1), 0, 3), limit(4), now);
+    division.ask(&ask("b", 1, named(8..16, 1), 0, 1), limit(4), now);
+    assert_eq!(division.ask(&ask("a", 2, named(0..8, 1), 0, 3), limit(4), now), slots(3));
+    // A task runs of the shard that it has given up, and none of the others.
+    assert_eq!(division.ask(&ask("a", 3, named(1..8, 1), 2, 0), limit(4), now), slots(0));
+    assert_eq!(division.ask(&ask("b", 2, named(8..16, 1), 1, 4), limit(4), now), slots(1));
+    division.ask(&ask("a", 4, named(1..8, 1), 0, 0), limit(4), now);
+    let c = Ask { running: 1, ..ask("c", 1, named(0..1, 2), 0, 0) };
+    assert_eq!(division.ask(&c, limit(4), now), slots(0));
+    assert_eq!(division.ask(&ask("b", 3, named(8..16, 1), 1, 4), limit(4), now), slots(3), "one runs at c");
 }
