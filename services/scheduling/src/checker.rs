@@ -82,6 +82,8 @@ pub enum Broken {
     OverCap,
     /// A task that came first was started last.
     OutOfOrder,
+    /// A task was started before one had succeeded that it depends on.
+    TooEarly,
     /// Tenants that had work waiting were not served by their weights.
     Unfair,
 }
@@ -111,6 +113,7 @@ pub fn check(history: &History, rules: &Rules) -> Vec<Violation> {
     violations.extend(holding::held_twice(&stories, rules));
     violations.extend(holding::over_cap(&stories, rules));
     violations.extend(order::out_of_order(&stories, rules));
+    violations.extend(order::too_early(&stories, rules));
     violations.extend(fairness::unfair(&stories, rules));
     violations
 }

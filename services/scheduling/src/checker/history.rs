@@ -74,6 +74,13 @@ pub enum Event {
         /// How many attempts it may spend.
         max_attempts: u32,
     },
+    /// A client said that a task runs only when another has succeeded, and dies with it.
+    Depends {
+        /// The task.
+        task: Id,
+        /// The other.
+        on: Id,
+    },
     /// A worker was given a lease.
     Started {
         /// The task.
@@ -196,6 +203,7 @@ pub(super) struct Story {
     pub(super) steered: Option<Moment>,
     pub(super) found: Option<Found>,
     pub(super) parent: Option<Id>,
+    pub(super) depends_on: Vec<Id>,
 }
 
 /// A fault's time.
@@ -239,6 +247,7 @@ impl Stories {
                 let submission = Submission { queue, key, asked, at, delayed, max_attempts };
                 self.tasks.entry(task).or_default().submitted.get_or_insert(submission);
             }
+            Event::Depends { task, on } => self.tasks.entry(task).or_default().depends_on.push(on),
             Event::Started { task, token, queue, attempt, worker, scheduler, at } => {
                 let attempt = Attempt {
                     task,

@@ -1,4 +1,4 @@
-//! First come, first served: of two tasks of one queue, the one whose client had his answer before the other's client asked is
+//! What depends on another comes after it. First come, first served: of two tasks of one queue, the one whose client had his answer before the other's client asked is
 //! started first, if its scheduler had heard of it by then. What has to be tried again, waits for a time of its own or meets a
 //! fault while it waits is not compared.
 
@@ -6,8 +6,27 @@ use std::collections::BTreeMap;
 
 use tidemill_kernel::Id;
 
-use super::history::{Moment, Queue, Stories};
+use super::history::{Attempt, Found, Moment, Queue, Stories};
 use super::{Broken, Rules, Violation, violation};
+
+/// No task is started before all that it depends on have succeeded. What was steered by hand is not looked at.
+pub(super) fn too_early(stories: &Stories, rules: &Rules) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (task, story) in stories.tasks.iter().filter(|(_, story)| story.steered.is_none()) {
+        let Some(first) = story.attempts.first() else { continue };
+        for on in &story.depends_on {
+            let Some(other) = stories.tasks.get(on).filter(|other| other.steered.is_none()) else { continue };
+            let by = |attempt: &&Attempt| other.found == Some(Found::Succeeded(attempt.token));
+            let done = other.attempts.iter().find(by).map(|attempt| attempt.stopped);
+            if done.is_none_or(|done| done > first.started + rules.order_within) {
+                let seen =
+                    format!("task {task} was started at {:?}, and {on} was done at {done:?}", first.started);
+                violations.push(violation(Broken::TooEarly, seen));
+            }
+        }
+    }
+    violations
+}
 
 /// A task that was started once.
 struct Once {

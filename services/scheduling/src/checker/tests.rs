@@ -92,6 +92,25 @@ fn a_task_that_is_gone_or_never_ends_is_lost() {
 }
 
 #[test]
+fn what_depends_on_another_comes_after_its_success() {
+    let depends =
+        |task, on| move |events: &mut Vec<Event>| events.push(Event::Depends { task: id(task), on: id(on) });
+    assert_eq!(broken_by(depends(2, 1)), [Broken::TooEarly], "2 is started at 30 and 1 done at 50");
+    let third = |events: &mut Vec<Event>| {
+        events.extend([submitted(3, "t", 20), started(3, 13, "w1", 55), ended(3, Found::Succeeded(id(13)))]);
+        events.extend(counted(13, 70));
+        depends(3, 1)(events);
+    };
+    assert_eq!(broken_by(third), []);
+    let dead = |events: &mut Vec<Event>| {
+        third(events);
+        events.retain(|event| *event != ended(1, Found::Succeeded(id(11))));
+        events.push(ended(1, Found::Dead));
+    };
+    assert!(broken_by(dead).contains(&Broken::TooEarly));
+}
+
+#[test]
 fn a_kind_of_all_tenants_and_schedulers_runs_no_more_than_its_cap() {
     let other = |events: &mut Vec<Event>| {
         events.push(submitted(3, "u", 0));

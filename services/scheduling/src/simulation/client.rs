@@ -3,10 +3,11 @@
 use rand::Rng;
 use tidemill_kernel::Id;
 use tidemill_proto::storage::v1 as api;
-use tidemill_proto::types::v1::{NewTask, RetryPolicy, TaskOptions};
+use tidemill_proto::types::v1::dependency::Task as Named;
+use tidemill_proto::types::v1::{Dependency, NewTask, RetryPolicy, TaskOptions};
 
 use super::calls::{Call, wall};
-use super::plan::{MS, Micros, SECOND};
+use super::plan::{MS, Micros, SECOND, Submission};
 use super::world::{Happening, World};
 use crate::checker::{Event as Seen, Moment, Queue};
 use crate::engine::Event;
@@ -35,6 +36,13 @@ impl Clients {
     }
 }
 
+/// What a task of a submission depends on, by its number there. The tasks are sent with the root last but one.
+fn dependency(submission: &Submission, number: u32) -> Option<u32> {
+    let root = submission.count.saturating_sub(2);
+    let is_next = number > root || number.is_multiple_of(3);
+    (submission.is_tree && number != root).then(|| if is_next { root } else { number + 1 })
+}
+
 impl World {
     pub(super) fn submit(&mut self, index: usize, tries: u32) {
         if self.clients.ids[index].is_some() {
@@ -51,13 +59,22 @@ impl World {
             maximum: Some(tidemill_proto::time::duration(std::time::Duration::from_secs(2))),
             final_kinds: vec!["final".into()],
         };
+        let depends_on = |number: u32| {
+            let on = dependency(&submission, number).map(|on| Named::Key(format!("{index}-{on}")));
+            on.map(|task| Dependency { task: Some(task) }).into_iter().collect()
+        };
+        let options = |number| TaskOptions {
+            retry: Some(retry.clone()),
+            depends_on: depends_on(number),
+            ..TaskOptions::default()
+        };
         let task = |number: u32| NewTask {
             kind: submission.kind.into(),
             priority: submission.priority,
             key: format!("{index}-{number}"),
             run_at: run_at.map(|moment| tidemill_proto::time::from_micros(moment.as_micros())),
             max_attempts: submission.max_attempts,
-            options: Some(Box::new(TaskOptions { retry: Some(retry.clone()), ..TaskOptions::default() })),
+            options: Some(Box::new(options(number))),
             ..NewTask::default()
         };
         let tasks = (0..submission.count).map(task).collect();
@@ -103,9 +120,12 @@ impl World {
                 key: format!("{index}-{number}"),
                 asked: self.clients.asked[index],
                 at: self.moment(),
-                delayed: submission.delay.is_some(),
+                delayed: submission.delay.is_some() || submission.is_tree,
                 max_attempts: u32::try_from(submission.max_attempts).unwrap(),
             });
+            let on = u32::try_from(number).ok().and_then(|number| dependency(&submission, number));
+            let on = on.map(|on| ids[on as usize]);
+            self.history.events.extend(on.map(|on| Seen::Depends { task: *task, on }));
         }
         self.say(|| format!("client {index} was told {told:?}"));
         self.clients.ids[index] = Some(ids);

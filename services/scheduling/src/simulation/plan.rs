@@ -39,6 +39,8 @@ pub(super) struct Submission {
     pub(super) kind: &'static str,
     pub(super) delay: Option<Micros>,
     pub(super) max_attempts: i32,
+    /// Whether its tasks are a tree: each depends on an earlier one.
+    pub(super) is_tree: bool,
     /// After so long one of the tasks is cancelled; after twice that it is put back.
     pub(super) cancel_after: Option<Micros>,
 }
@@ -121,6 +123,7 @@ impl Plan {
             kind: "a",
             delay: None,
             max_attempts: 3,
+            is_tree: false,
             cancel_after: None,
         };
         let weights = tenants.iter().zip(WEIGHTS).map(|((name, _), weight)| (name.clone(), weight)).collect();
@@ -177,6 +180,7 @@ fn submission(rng: &mut StdRng, tenants: &[(String, i32)]) -> Submission {
         kind: ["a", "a", "b"][rng.random_range(0..3)],
         delay: rng.random_bool(0.1).then(|| rng.random_range(0..4 * SECOND)),
         max_attempts: *pick(rng, &[1, 3, 5, 50]),
+        is_tree: rng.random_bool(0.2),
         cancel_after: rng.random_bool(0.1).then(|| rng.random_range(0..2 * SECOND)),
     }
 }
