@@ -14,7 +14,8 @@ use tidemill_proto::scheduling::v1::worker_service_server::{
     SERVICE_NAME, WorkerService, WorkerServiceServer,
 };
 use tidemill_proto::scheduling::v1::{
-    Cancel, Leases, Outcome, Outcomes, WakeRequest, WakeResponse, Welcome, WorkRequest, WorkResponse,
+    Cancel, DivideLimitsRequest, DivideLimitsResponse, Leases, Outcome, Outcomes, WakeRequest, WakeResponse,
+    Welcome, WorkRequest, WorkResponse,
 };
 use tidemill_proto::time::duration;
 use tidemill_proto::types::v1::{Lease, Task};
@@ -93,6 +94,13 @@ impl WorkerService for Scheduler {
 
     async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
         Ok(Response::new(WakeResponse::default()))
+    }
+
+    async fn divide_limits(
+        &self,
+        _: Request<DivideLimitsRequest>,
+    ) -> Result<Response<DivideLimitsResponse>, Status> {
+        Ok(Response::new(DivideLimitsResponse::default()))
     }
 }
 

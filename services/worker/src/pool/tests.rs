@@ -1,6 +1,7 @@
 //! Random histories of a pool among schedulers that lease, move shards and lose streams, against a model of the queue.
 
 mod late;
+mod slots;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -376,27 +377,4 @@ fn a_scheduler_that_drains_is_closed_when_nothing_is_left_for_it_and_its_credits
     let outcome = world.schedulers.get_mut(&1).unwrap().to_worker.pop_back().unwrap();
     world.pool.heard(1, outcome, world.now);
     assert!(closes(&world.pool));
-}
-
-#[test]
-fn fewer_slots_take_credits_back_and_more_give_some() {
-    let (mut world, _) = leased();
-    world.pool.resize(2);
-    world.settle_down();
-    let credits = |world: &World| world.schedulers.values().map(|scheduler| scheduler.credits).sum::<u32>();
-    assert_eq!(credits(&world), 2);
-    world.pool.resize(SLOTS);
-    world.settle_down();
-    assert_eq!(credits(&world), SLOTS);
-}
-
-#[test]
-fn a_second_address_of_the_same_scheduler_is_closed() {
-    let mut world = World::new();
-    world.settle_down();
-    world.pool.found(9);
-    let _ = world.pool.effects();
-    let welcome = Welcome { scheduler: "s1".into(), ..Welcome::default() };
-    world.pool.heard(9, Hear::Welcome(welcome), world.now);
-    assert!(matches!(world.pool.effects()[..], [Effect::Close(9)]));
 }
