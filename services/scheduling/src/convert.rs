@@ -8,8 +8,10 @@ use tidemill_policy::{Kind, Lack, QueueKey, Traits, Zone};
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::time::to_micros;
 use tidemill_proto::types::v1::TaskOptions;
+use tonic::Status;
+use tonic_types::StatusExt;
 
-use crate::engine::{Ending, Epoch, Running, Settlement};
+use crate::engine::{Ending, Epoch, Event, Running, Settlement};
 
 /// A recorded lease.
 pub(crate) fn running(running: store::RunningTask) -> Option<Running> {
@@ -61,6 +63,13 @@ pub(crate) fn fence(fence: &[Epoch]) -> Vec<store::ShardEpoch> {
     let epoch =
         |(shard, epoch): &(Shard, i64)| store::ShardEpoch { shard: shard.number().into(), epoch: *epoch };
     fence.iter().map(epoch).collect()
+}
+
+/// The shard of this fence that another scheduler runs by now, if that is why the store refused.
+pub(crate) fn fenced(fault: &Status, fence: &[Epoch]) -> Option<Event> {
+    let details = fault.get_error_details();
+    let shard = Shard::new(details.error_info()?.metadata.get("shard")?.parse().ok()?)?;
+    fence.iter().find(|epoch| epoch.0 == shard).map(|epoch| Event::Fenced(*epoch))
 }
 
 /// A settlement as the store reads it, with the place of each ending in the store's answer.

@@ -130,8 +130,8 @@ pub(crate) enum Event {
     Recorded { leases: Vec<(Id, Id)>, given_back: Vec<Id>, gone: Vec<Id> },
     /// Leases could not be recorded.
     RecordFailed { leases: Vec<(Id, Id)>, given_back: Vec<Id> },
-    /// A shard has another owner by now.
-    Fenced(Shard),
+    /// A shard that was owned at this epoch has another owner by now.
+    Fenced(Epoch),
     /// What it may use of limits that others divide, by the number of the question; nothing if they did not answer.
     Shares { number: u64, shares: Vec<(Scope, Share)> },
     /// Time went by.
@@ -353,7 +353,7 @@ impl Engine {
                 self.on_recorded(&leases, &given_back, &gone, now, effects);
             }
             Event::RecordFailed { leases, given_back } => self.on_record_failed(&leases, given_back),
-            Event::Fenced(shard) => self.lose(shard, effects),
+            Event::Fenced(epoch) => self.on_fenced(epoch, effects),
             Event::Shares { number, shares } => self.on_shares(number, &shares),
             Event::Tick => self.on_tick(now, effects),
             Event::Drain => self.on_drain(effects),

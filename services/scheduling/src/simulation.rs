@@ -26,7 +26,7 @@ use world::World;
 /// How many seeds run, of each weather: enough to meet what is rare, within a minute; with `TIDEMILL_SLOW=1` many more, in about
 /// five minutes on two cores. An optimised build runs several thousand in that time (`TIDEMILL_SEED=0..9000`).
 const SEEDS: u64 = 60;
-const SEEDS_IF_SLOW: u64 = 1_000;
+const SEEDS_IF_SLOW: u64 = 400;
 
 /// What went wrong in one run; empty for nothing.
 fn run(plan: Plan) -> Vec<String> {
@@ -49,8 +49,8 @@ fn runs(plan: Planned, weather: Weather) {
     }
     let slow = std::env::var("TIDEMILL_SLOW").is_ok_and(|slow| slow == "1");
     // A cap that is shared makes a run long.
-    let few = if plan(0, weather).config.limits.is_empty() { SEEDS } else { SEEDS / 2 };
-    let usual = (0..if slow { SEEDS_IF_SLOW } else { few }, 8);
+    let each = if slow { SEEDS_IF_SLOW } else { SEEDS };
+    let usual = (0..if plan(0, weather).config.limits.is_empty() { each } else { each / 2 }, 8);
     let range = asked.split_once("..").map(|(from, to)| from.parse().unwrap()..to.parse().unwrap());
     let (seeds, shown) = range.map_or(usual, |range| (range, usize::MAX));
     let count = seeds.end - seeds.start;

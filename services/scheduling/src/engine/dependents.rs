@@ -92,6 +92,9 @@ impl Dependents {
 
     /// A task has ended. The store is asked about those that wait for nothing else, or whose fate it decides.
     pub(super) fn on_end(&mut self, task: Id, succeeded: bool) {
+        if self.waiting.is_empty() {
+            return;
+        }
         if self.asking > 0 {
             self.ended.insert(task);
         }

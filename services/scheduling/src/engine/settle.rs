@@ -315,8 +315,13 @@ impl Engine {
     pub(super) fn on_settle_failed(&mut self, settlement: Settlement, effects: &mut Vec<Effect>) {
         let mut outcomes = Vec::with_capacity(settlement.endings.len());
         for ended in &settlement.endings {
-            let held = self.held.get(&ended.task).is_some_and(|held| held.token == ended.token);
-            if held || !self.is_at(&settlement.fence, ended.task) {
+            if !self.is_at(&settlement.fence, ended.task) {
+                // Whoever runs the shard by now, this scheduler again or another, is told once more.
+                let task_id = ended.attempt.task_id.clone();
+                outcomes.push(Outcome { task_id, accepted: false, moved: true });
+                continue;
+            }
+            if self.held.get(&ended.task).is_some_and(|held| held.token == ended.token) {
                 outcomes.push(self.refusal(ended.attempt.task_id.clone()));
             }
             if let Some(held) = self.held.get_mut(&ended.task).filter(|held| held.token == ended.token) {

@@ -285,6 +285,13 @@ impl Engine {
         effects.push(Effect::Say { session, message: self.shards.message() });
     }
 
+    /// The store refused an epoch. An old request may be refused after the shard has come back at a later one: that stays.
+    pub(super) fn on_fenced(&mut self, (shard, epoch): Epoch, effects: &mut Vec<Effect>) {
+        if self.shards.owned.get(&shard).is_some_and(|owned| owned.epoch == epoch) {
+            self.lose(shard, effects);
+        }
+    }
+
     /// Forgets everything of a shard: another scheduler runs it, or nobody yet.
     pub(super) fn lose(&mut self, shard: Shard, effects: &mut Vec<Effect>) {
         if self.shards.owned.remove(&shard).is_none() {

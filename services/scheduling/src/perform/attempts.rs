@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use tidemill_chassis::sleep;
-use tidemill_kernel::{ErrorKind, Id, Shard};
+use tidemill_kernel::{ErrorKind, Id};
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::Task;
 use tonic::Status;
-use tonic_types::StatusExt;
 use tracing::{debug, warn};
 
 use super::{Performer, call, kind};
@@ -44,7 +43,7 @@ impl Performer {
             Err(fault) => {
                 debug!(fault = fault.message(), "cannot record leases: they are told again");
                 let failed = Event::RecordFailed { leases: named, given_back };
-                fenced(&fault).into_iter().chain([failed]).collect()
+                convert::fenced(&fault, fence).into_iter().chain([failed]).collect()
             }
         }
     }
@@ -59,7 +58,7 @@ impl Performer {
             Ok(_) => Vec::new(),
             Err(fault) => {
                 warn!(fault = fault.message(), "cannot note how far tasks are; the next word of them counts");
-                fenced(&fault).into_iter().collect()
+                convert::fenced(&fault, fence).into_iter().collect()
             }
         }
     }
@@ -72,11 +71,11 @@ impl Performer {
         }
         match self.try_settle(&settlement).await {
             Ok(settled) => vec![done(settlement, settled)],
-            Err(fault) if fenced(&fault).is_some() => {
-                fenced(&fault).into_iter().chain([Event::SettleFailed(settlement)]).collect()
-            }
-            Err(fault) if is_refusal(&fault) => self.settle_each(settlement).await,
-            Err(fault) => vec![unheard(settlement, &fault)],
+            Err(fault) => match convert::fenced(&fault, &settlement.fence) {
+                Some(fenced) => vec![fenced, Event::SettleFailed(settlement)],
+                None if is_refusal(&fault) => self.settle_each(settlement).await,
+                None => vec![unheard(settlement, &fault)],
+            },
         }
     }
 
@@ -127,13 +126,6 @@ impl Performer {
 
 fn done(settlement: Settlement, (accepted, follow_ups): (Vec<bool>, Vec<Task>)) -> Event {
     Event::Settled { settlement, accepted, follow_ups }
-}
-
-/// The shard that another scheduler runs by now, if that is why the store refused.
-fn fenced(fault: &Status) -> Option<Event> {
-    let details = fault.get_error_details();
-    let shard = details.error_info()?.metadata.get("shard")?.parse().ok()?;
-    Some(Event::Fenced(Shard::new(shard)?))
 }
 
 /// Whether the store will say the same again: what was sent is at fault, not the store.

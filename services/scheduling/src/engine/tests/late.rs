@@ -97,7 +97,7 @@ fn a_result_of_a_shard_that_was_lost_is_told_to_its_next_owner_and_not_beside_ot
     let other = task_elsewhere();
     let (mut engine, told, lease) = telling(&other);
     let lost = Shard::of_tenant(&other.tenant.parse().unwrap());
-    let effects = engine.handle(Event::Fenced(lost), START);
+    let effects = engine.handle(Event::Fenced((lost, 1)), START);
     assert_eq!(outcome(&effects), Some((false, true)), "the worker sends it on");
     let _ = engine.handle(Event::Credits { session: 1, count: 1 }, START);
     let third = leases(&engine.handle(Event::Appended(vec![task(2)]), START)).pop().unwrap();
@@ -112,7 +112,7 @@ fn a_result_of_a_shard_that_was_lost_is_told_to_its_next_owner_and_not_beside_ot
 fn a_lease_that_was_given_back_in_a_lost_shard_is_its_next_owners() {
     let mut engine = engine(0);
     let other: Id = task_elsewhere().id.parse().unwrap();
-    let _ = engine.handle(Event::Fenced(Shard::of_place(other.place())), START);
+    let _ = engine.handle(Event::Fenced((Shard::of_place(other.place()), 1)), START);
     let failed = Event::RecordFailed { leases: Vec::new(), given_back: vec![id(1), other] };
     let _ = engine.handle(failed, START);
     let told = engine.handle(Event::Tick, ms(125)).into_iter().find_map(|effect| match effect {
@@ -264,4 +264,12 @@ fn an_attempt_that_begins_while_the_lease_before_is_being_recorded_ends_with_wha
         let told = settlement(&engine.handle(completed(&again), ms(130))).unwrap();
         assert_eq!(told.endings[0].attempt.recorded, is_late);
     }
+}
+
+#[test]
+fn a_refusal_of_an_old_epoch_does_not_take_a_shard_that_has_come_back() {
+    let (mut engine, lease) = holding();
+    let _ = engine.handle(Event::Fenced((shard(), 0)), START);
+    let told = settlement(&engine.handle(completed(&lease), START)).unwrap();
+    assert_eq!(told.fence, [(shard(), 1)]);
 }

@@ -103,7 +103,7 @@ fn what_runs_of_a_lost_shard_leaves_the_part_and_its_question_is_void() {
     let effects = engine.handle(Event::Tick, ms(1_100));
     let asked = asks(&effects)[0].clone();
     assert_eq!((asked.limits[0].running, asked.limits[0].holds.concurrency), (2, 3));
-    let _ = engine.handle(Event::Fenced(shard()), ms(1_101));
+    let _ = engine.handle(Event::Fenced((shard(), 1)), ms(1_101));
     let _ = told(&mut engine, asked.number, 3, ms(1_102));
     let effects = engine.handle(Event::Tick, ms(1_103));
     let asked = asks(&effects)[0].clone();

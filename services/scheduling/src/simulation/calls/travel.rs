@@ -1,13 +1,12 @@
 //! A call's way: there, back, and what its caller does when it fails.
 
 use rand::Rng;
-use tidemill_kernel::Shard;
 use tonic::Status;
-use tonic_types::StatusExt;
 
 use super::super::plan::{MS, Micros, SECOND};
 use super::super::world::{Happening, World};
 use super::{Call, Reply, recorded};
+use crate::convert;
 use crate::engine::{Changed, Event};
 
 impl Call {
@@ -23,12 +22,12 @@ impl Call {
             Self::ReadAgain(tasks) => only(Event::ReadAgainFailed(tasks)),
             Self::Find(asked) => only(Event::Found { asked, found: None }),
             Self::Fetch(session, picked) => only(Event::FetchFailed { session, picked }),
-            Self::Record(_, leases, given_back) => {
+            Self::Record(fence, leases, given_back) => {
                 let failed = Event::RecordFailed { leases: recorded(&leases), given_back };
-                (fenced(fault).into_iter().chain([failed]).collect(), None)
+                (convert::fenced(fault, &fence).into_iter().chain([failed]).collect(), None)
             }
-            Self::Progress(..) => (fenced(fault).into_iter().collect(), None),
-            Self::Settle(settlement, tries) => match fenced(fault) {
+            Self::Progress(fence, _) => (convert::fenced(fault, &fence).into_iter().collect(), None),
+            Self::Settle(settlement, tries) => match convert::fenced(fault, &settlement.fence) {
                 Some(fenced) => (vec![fenced, Event::SettleFailed(settlement)], None),
                 None if tries < 5 => (Vec::new(), Some((SECOND, Self::Settle(settlement, tries + 1)))),
                 None => only(Event::SettleFailed(settlement)),
@@ -45,13 +44,6 @@ impl Call {
     fn patience(&self) -> Micros {
         if matches!(self, Self::Claim(..)) { SECOND } else { 10 * SECOND }
     }
-}
-
-/// The shard that another scheduler runs, if that is why the store refused.
-fn fenced(fault: &Status) -> Option<Event> {
-    let details = fault.get_error_details();
-    let shard = details.error_info()?.metadata.get("shard")?.parse().ok()?;
-    Some(Event::Fenced(Shard::new(shard)?))
 }
 
 impl World {
