@@ -3,13 +3,13 @@
 
 use tidemill_chassis::Wire;
 use tidemill_kernel::Shard;
-use tidemill_policy::{Rate, Scope, Share};
+use tidemill_policy::{Kind, Rate, Scope, Share};
 use tidemill_proto::scheduling::v1 as api;
+use tidemill_proto::scheduling::v1::shared_limit::Scope as Of;
 use tidemill_proto::scheduling::v1::worker_service_client::WorkerServiceClient;
 use tonic::Status;
 
 use crate::engine::{Asks, Holding};
-use crate::steering::scope::{decode_shared, encode_shared};
 
 /// Asks a scheduler.
 pub(crate) async fn ask(
@@ -17,8 +17,7 @@ pub(crate) async fn ask(
     asks: &Asks,
 ) -> Result<Vec<(Scope, Share)>, Status> {
     let answer = scheduler.divide_limits(request(asks)).await?.into_inner();
-    let share =
-        |grant: &api::LimitGrant| Some((decode_shared(grant.scope.as_ref())?, share(grant.part.as_ref())));
+    let share = |grant: &api::LimitGrant| Some((scope(grant.limit.as_ref())?, share(grant.part.as_ref())));
     Ok(answer.grants.iter().filter_map(share).collect())
 }
 
@@ -27,7 +26,7 @@ pub(crate) fn request(asks: &Asks) -> api::DivideLimitsRequest {
     let shard = |(shard, epoch): &(Shard, i64)| api::RunShard { shard: shard.number().into(), epoch: *epoch };
     let limit = |holding: &Holding| {
         Some(api::LimitUse {
-            scope: Some(encode_shared(&holding.scope)?),
+            limit: Some(limit_of(&holding.scope)?),
             holds: Some(part(holding.holds)),
             running: holding.running,
             wants: Some(part(holding.wants)),
@@ -47,7 +46,7 @@ pub(crate) fn decode(request: api::DivideLimitsRequest) -> Asks {
     let shard = |one: &api::RunShard| Some((Shard::new(u16::try_from(one.shard).ok()?)?, one.epoch));
     let limit = |one: &api::LimitUse| {
         Some(Holding {
-            scope: decode_shared(one.scope.as_ref())?,
+            scope: scope(one.limit.as_ref())?,
             holds: share(one.holds.as_ref()),
             running: one.running,
             wants: share(one.wants.as_ref()),
@@ -65,9 +64,25 @@ pub(crate) fn decode(request: api::DivideLimitsRequest) -> Asks {
 /// The message of an answer.
 pub(crate) fn response(shares: &[(Scope, Share)]) -> api::DivideLimitsResponse {
     let grant = |(scope, share): &(Scope, Share)| {
-        Some(api::LimitGrant { scope: Some(encode_shared(scope)?), part: Some(part(*share)) })
+        Some(api::LimitGrant { limit: Some(limit_of(scope)?), part: Some(part(*share)) })
     };
     api::DivideLimitsResponse { grants: shares.iter().filter_map(grant).collect() }
+}
+
+fn limit_of(scope: &Scope) -> Option<api::SharedLimit> {
+    let of = match scope {
+        Scope::Kind(kind) => Of::Kind(kind.as_str().to_owned()),
+        Scope::Key(key) => Of::Key(key.to_string()),
+        _ => return None,
+    };
+    Some(api::SharedLimit { scope: Some(of) })
+}
+
+fn scope(limit: Option<&api::SharedLimit>) -> Option<Scope> {
+    Some(match limit?.scope.as_ref()? {
+        Of::Kind(kind) => Scope::Kind(Kind::new(kind)),
+        Of::Key(key) => Scope::Key(key.as_str().into()),
+    })
 }
 
 fn part(share: Share) -> api::LimitPart {
@@ -85,8 +100,6 @@ fn share(part: Option<&api::LimitPart>) -> Share {
 
 #[cfg(test)]
 mod tests {
-    use tidemill_policy::Kind;
-
     use super::*;
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) fn decode(tenant: &TenantName, scope: Option<&api::Scope>) -> Result<
     }
 }
 
-/// A scope of all tenants together, as schedulers name it to each other; none if it is not one.
+/// A scope of all tenants together, as it is configured and listed; none if it is not one.
 pub(crate) fn decode_shared(scope: Option<&api::Scope>) -> Option<Scope> {
     match scope.map(|scope| (scope.all_tenants, scope.kind.as_str(), scope.key.as_str()))? {
         (true, "", key) if (1..=MAX_KEY).contains(&key.len()) => Some(Scope::Key(Arc::from(key))),
