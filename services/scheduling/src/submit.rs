@@ -1,13 +1,10 @@
-//! Group commit across callers: the submissions that wait share one call of the store. A lone one never waits for
-//! company. Where several callers come again and again, a call waits for them for a moment, a part of what the last one took:
-//! otherwise the first of them would have a commit for himself, and all others would wait for it.
+//! Group commit across callers: the submissions that came while a call of the store was under way share the next one. None
+//! waits for company: with 16 callers on two cores a wait for those who were just answered took more than it gave.
 
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tidemill_chassis::clock::Stopwatch;
 use tidemill_chassis::{FaultExt, Wire, Written, fault};
 use tidemill_kernel::Id;
 use tidemill_proto::storage::v1 as store;
@@ -15,7 +12,6 @@ use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClie
 use tidemill_proto::time::from_micros;
 use tidemill_proto::types::v1::{NewTask, Task, TaskState};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
-use tokio::task::yield_now;
 use tonic::{Request, Status};
 use tracing::{Instrument, Span};
 
@@ -30,8 +26,6 @@ const BYTES: usize = 8 << 20;
 const AT_ONCE: usize = 2;
 /// So many tasks are worth a call of their own while another one is under way.
 const MANY: usize = 500;
-/// The part of the last call's time that the next one waits for company at most.
-const PATIENCE: u32 = 4;
 
 /// What a caller gets: what became of his tasks, and what to read behind.
 pub(crate) type Answer = Result<(Vec<store::AppendedTask>, Written), Status>;
@@ -53,7 +47,7 @@ impl Submitter {
     pub(crate) fn start(tasks: TaskStoreServiceClient<Wire>, handle: Handle) -> Self {
         let (sender, submissions) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(submissions));
-        let turn = Arc::<Mutex<Company>>::default();
+        let turn = Arc::<Mutex<()>>::default();
         for _ in 0..AT_ONCE {
             let (waiting, turn) = (Arc::clone(&waiting), Arc::clone(&turn));
             let lane = Lane { tasks: tasks.clone(), handle: handle.clone(), waiting, turn };
@@ -77,7 +71,7 @@ struct Lane {
     handle: Handle,
     waiting: Arc<Mutex<mpsc::UnboundedReceiver<Submission>>>,
     /// The turn of small groups: one at a time, so that what waits meanwhile goes together.
-    turn: Arc<Mutex<Company>>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Lane {
@@ -86,16 +80,9 @@ impl Lane {
             let mut waiting = self.waiting.lock().await;
             let Some(first) = waiting.recv().await else { return };
             let mut group = Group::of(first);
-            let mut turn = group.until_its_turn(&mut waiting, &self.turn).await;
-            if let Some(company) = &turn {
-                group.wait_for(company, &mut waiting).await;
-            }
+            let _turn = group.until_its_turn(&mut waiting, &self.turn).await;
             drop(waiting);
-            let (callers, watch) = (group.submissions.len(), Stopwatch::start());
             self.store(group.submissions).await;
-            if let Some(company) = &mut turn {
-                company.note(callers, watch.elapsed());
-            }
         }
     }
 
@@ -161,21 +148,6 @@ impl Lane {
     }
 }
 
-/// Who usually goes together, and how long the last call took.
-#[derive(Debug, Default)]
-struct Company {
-    callers: usize,
-    took: Duration,
-}
-
-impl Company {
-    fn note(&mut self, callers: usize, took: Duration) {
-        // Who has gone is forgotten within a few calls.
-        self.callers = callers.max(self.callers - self.callers.div_ceil(4));
-        self.took = took;
-    }
-}
-
 /// Submissions that share a call.
 struct Group {
     submissions: Vec<Submission>,
@@ -212,8 +184,8 @@ impl Group {
     async fn until_its_turn(
         &mut self,
         waiting: &mut mpsc::UnboundedReceiver<Submission>,
-        turn: &Arc<Mutex<Company>>,
-    ) -> Option<OwnedMutexGuard<Company>> {
+        turn: &Arc<Mutex<()>>,
+    ) -> Option<OwnedMutexGuard<()>> {
         let mut its_turn = pin!(Arc::clone(turn).lock_owned());
         loop {
             self.fill(waiting);
@@ -222,18 +194,9 @@ impl Group {
             }
             tokio::select! {
                 biased;
-                company = &mut its_turn => return Some(company),
+                turn = &mut its_turn => return Some(turn),
                 Some(next) = waiting.recv() => self.push(next),
             }
-        }
-    }
-
-    /// Waits a moment for those who came the last times.
-    async fn wait_for(&mut self, company: &Company, waiting: &mut mpsc::UnboundedReceiver<Submission>) {
-        let (patience, watch) = (company.took / PATIENCE, Stopwatch::start());
-        while self.submissions.len() < company.callers && !self.is_full() && watch.elapsed() < patience {
-            yield_now().await;
-            self.fill(waiting);
         }
     }
 }
