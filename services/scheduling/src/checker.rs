@@ -17,12 +17,13 @@ mod fairness;
 mod history;
 mod holding;
 mod order;
+mod rate;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
-pub use history::{Ending, Event, Found, History, Moment, Queue, Stories, Who};
+pub use history::{Ending, Event, Found, History, Moment, OnFailure, Queue, Stories, Who};
 
 /// What the run was promised, and how exactly its observers see.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Rules {
     pub tenant_concurrency: Option<u32>,
     /// How many tasks of a kind run at once, of all tenants and schedulers together.
     pub kind_concurrency: Vec<(String, u32)>,
+    /// How many tasks of a kind start in a second, of all tenants and schedulers together, and how many at once after a rest.
+    pub kind_rate: Vec<(String, u64, u64)>,
     /// Within this time after it was handed out, a lease is known to the store, if nothing disturbs.
     pub recorded_within: Moment,
     /// Two workers may see two starts in the wrong order if these are not further apart.
@@ -52,6 +55,7 @@ impl Default for Rules {
             slots: u32::MAX,
             tenant_concurrency: None,
             kind_concurrency: Vec::new(),
+            kind_rate: Vec::new(),
             recorded_within: Moment::from_millis(175),
             order_within: Moment::ZERO,
             heard_within: Moment::ZERO,
@@ -80,10 +84,14 @@ pub enum Broken {
     HeldTwice,
     /// A tenant or a kind ran more than its cap, or a worker more than its slots.
     OverCap,
+    /// Of a kind more was started than its rate lets start.
+    OverRate,
     /// A task that came first was started last.
     OutOfOrder,
     /// A task was started before one had succeeded that it depends on.
     TooEarly,
+    /// A task that depends on others died without an attempt, and none of those had failed.
+    GivenUp,
     /// Tenants that had work waiting were not served by their weights.
     Unfair,
 }
@@ -112,8 +120,10 @@ pub fn check(history: &History, rules: &Rules) -> Vec<Violation> {
     violations.extend(counting::again(&stories, rules));
     violations.extend(holding::held_twice(&stories, rules));
     violations.extend(holding::over_cap(&stories, rules));
+    violations.extend(rate::over_rate(&stories, rules));
     violations.extend(order::out_of_order(&stories, rules));
     violations.extend(order::too_early(&stories, rules));
+    violations.extend(order::given_up(&stories));
     violations.extend(fairness::unfair(&stories, rules));
     violations
 }

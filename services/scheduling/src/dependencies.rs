@@ -1,4 +1,6 @@
-//! What tasks depend on: whether a submission makes sense, and whether a task may run. Pure.
+//! What tasks depend on: whether a submission makes sense, and whether a task may run. Pure, but for [`check`].
+
+mod check;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,6 +8,38 @@ use tidemill_kernel::Id;
 use tidemill_proto::storage::v1::FoundTask;
 use tidemill_proto::types::v1::dependency::Task as Named;
 use tidemill_proto::types::v1::{Dependency, DependencyFailure, NewTask, TaskState};
+
+/// The most names of tasks that one submission depends on, all its tasks together: each is held in memory while it is waited
+/// for.
+const MOST_NAMES: usize = 10_000;
+
+/// A task that another one depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// This one.
+    Id(Id),
+    /// The one with this key, which has not been found yet.
+    Key(Box<str>),
+}
+
+impl Name {
+    /// The name that a task's options say; none for none.
+    pub(crate) fn of(dependency: &Dependency) -> Option<Self> {
+        match dependency.task.as_ref()? {
+            Named::Id(id) => id.parse().ok().map(Self::Id),
+            Named::Key(key) => Some(Self::Key(key.as_str().into())),
+        }
+    }
+
+    /// As the store is asked for it.
+    pub(crate) fn reference(&self) -> Dependency {
+        let task = match self {
+            Self::Id(id) => Named::Id(id.to_string()),
+            Self::Key(key) => Named::Key(key.to_string()),
+        };
+        Dependency { task: Some(task) }
+    }
+}
 
 /// What is to become of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,26 +55,29 @@ pub(crate) enum Verdict {
 }
 
 /// Decides over a task that stands like `own` and whose dependencies stand like `found`, each at its place. What is known no
-/// more has ended, unless it is named by a key that nobody knows.
+/// more has succeeded, unless it is named by a key that nobody knows, or had failed when it was heard of last.
 pub(crate) fn judge(
     own: &FoundTask,
-    depends_on: &[Dependency],
+    depends_on: &[Name],
     found: &[FoundTask],
     on_failure: DependencyFailure,
+    failed: &BTreeSet<Id>,
 ) -> Verdict {
     if !matches!(own.state(), TaskState::Waiting | TaskState::Running) {
         return Verdict::Gone;
     }
     let mut open = BTreeSet::new();
     let mut is_missing = false;
-    for (dependency, found) in depends_on.iter().zip(found) {
-        let is_unknown = found.id.is_empty() && matches!(dependency.task, Some(Named::Key(_)));
+    for (name, found) in depends_on.iter().zip(found) {
+        let is_unknown = found.id.is_empty() && matches!(name, Name::Key(_));
+        let had_failed = matches!(name, Name::Id(id) if failed.contains(id));
         match (found.state(), on_failure) {
             (TaskState::Waiting | TaskState::Running, _) => open.extend(found.id.parse::<Id>()),
             (TaskState::Dead | TaskState::Cancelled, DependencyFailure::Wait) => {
                 open.extend(found.id.parse::<Id>());
             }
             (_, DependencyFailure::Wait) if is_unknown => is_missing = true,
+            (TaskState::Unspecified, DependencyFailure::Wait) if had_failed => is_missing = true,
             (_, DependencyFailure::Run) => {}
             (TaskState::Dead | TaskState::Cancelled, _) => {
                 let state = if found.state() == TaskState::Dead { "dead" } else { "cancelled" };
@@ -52,7 +89,7 @@ pub(crate) fn judge(
             _ if is_unknown => {
                 return Verdict::Die(format!(
                     "dependency: no task has the {}, which it depends on; submit that one, then retry this one",
-                    name(dependency)
+                    words_of(&name.reference())
                 ));
             }
             _ => {}
@@ -75,7 +112,7 @@ pub(crate) fn words(depends_on: &[Dependency], found: &[FoundTask]) -> Option<St
     let open: Vec<String> = depends_on
         .iter()
         .zip(found)
-        .filter_map(|(dependency, found)| Some(format!("{} ({})", name(dependency), state(found)?)))
+        .filter_map(|(dependency, found)| Some(format!("{} ({})", words_of(dependency), state(found)?)))
         .collect();
     let more = open.len().checked_sub(NAMED + 1).map(|more| format!(" and {} more", more + 1));
     let named = open.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
@@ -85,11 +122,41 @@ pub(crate) fn words(depends_on: &[Dependency], found: &[FoundTask]) -> Option<St
 /// A fault of a submission: the field, and the rule.
 pub(crate) type Fault = (String, String);
 
+/// A task that is not among those that are submitted with the one that names it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outside {
+    /// The number of the task that names it.
+    place: usize,
+    /// The number of its name there.
+    number: usize,
+    dependency: Dependency,
+}
+
+impl Outside {
+    /// Where it is named.
+    fn field(&self) -> String {
+        format!("tasks[{}].options.depends_on[{}]", self.place, self.number)
+    }
+}
+
 /// What tasks name that are not among themselves, each with the place where it is named.
 ///
 /// # Errors
-/// A circle of tasks that wait for each other, by their keys.
-pub(crate) fn outside(tasks: &[NewTask]) -> Result<Vec<(String, Dependency)>, Fault> {
+/// More names than a submission may have; a circle of tasks that wait for each other, by their keys.
+pub(crate) fn outside(tasks: &[NewTask]) -> Result<Vec<Outside>, Fault> {
+    let names = |task: &NewTask| task.options.as_ref().map_or(0, |options| options.depends_on.len());
+    let mut sum = 0;
+    for (place, task) in tasks.iter().enumerate() {
+        sum += names(task);
+        if sum > MOST_NAMES {
+            let all: usize = tasks.iter().map(names).sum();
+            let rule = format!(
+                "makes it {sum} names of tasks, {all} in all; at most {MOST_NAMES} in one submission: send the tasks in \
+                 parts, or have many wait for one task that joins what they wait for"
+            );
+            return Err((format!("tasks[{place}].options.depends_on"), rule));
+        }
+    }
     let keyed = tasks.iter().enumerate().filter(|(_, task)| !task.key.is_empty());
     let mut places: HashMap<&str, usize> = HashMap::new();
     keyed.for_each(|(place, task)| _ = places.entry(&task.key).or_insert(place));
@@ -104,7 +171,7 @@ pub(crate) fn outside(tasks: &[NewTask]) -> Result<Vec<(String, Dependency)>, Fa
             };
             match among {
                 Some(other) => inside[place].push(*other),
-                None => outside.push((field(place, number), dependency.clone())),
+                None => outside.push(Outside { place, number, dependency: dependency.clone() }),
             }
         }
     }
@@ -119,25 +186,22 @@ pub(crate) fn outside(tasks: &[NewTask]) -> Result<Vec<(String, Dependency)>, Fa
 }
 
 /// The fault of a submission that names a task which is not there.
-pub(crate) fn unknown((field, dependency): &(String, Dependency)) -> Fault {
+pub(crate) fn unknown(named: &Outside) -> Fault {
+    let dependency = &named.dependency;
     let rule = match &dependency.task {
         Some(Named::Key(_)) => format!(
-            "names no task: none has the {}; submit it before this one or together with it",
-            name(dependency)
+            "names no task: none has the {}; submit it before this one or, but in a stream, together with it",
+            words_of(dependency)
         ),
         _ => format!(
             "names no task: there is no {}; one that ended without being kept is known by its key only",
-            name(dependency)
+            words_of(dependency)
         ),
     };
-    (field.clone(), rule)
+    (named.field(), rule)
 }
 
-fn field(place: usize, number: usize) -> String {
-    format!("tasks[{place}].options.depends_on[{number}]")
-}
-
-fn name(dependency: &Dependency) -> String {
+fn words_of(dependency: &Dependency) -> String {
     match &dependency.task {
         Some(Named::Id(id)) => format!("task {id}"),
         Some(Named::Key(key)) => format!("key `{key}`"),

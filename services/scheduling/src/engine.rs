@@ -353,8 +353,8 @@ impl Engine {
                 self.on_recorded(&leases, &given_back, &gone, now, effects);
             }
             Event::RecordFailed { leases, given_back } => self.on_record_failed(&leases, given_back),
-            Event::Fenced(epoch) => self.on_fenced(epoch, effects),
-            Event::Shares { number, shares } => self.on_shares(number, &shares),
+            Event::Fenced(epoch) => self.on_fenced(epoch, now, effects),
+            Event::Shares { number, shares } => self.on_shares(number, &shares, now),
             Event::Tick => self.on_tick(now, effects),
             Event::Drain => self.on_drain(effects),
         }

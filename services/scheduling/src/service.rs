@@ -20,7 +20,6 @@ use tracing::info_span;
 
 use crate::actor::Handle;
 use crate::bulk::{Done, Wish};
-use crate::dependencies;
 use crate::engine::{Answer, Changed, Event, Question, Refused, Submission};
 use crate::stream;
 use crate::submit::{Submitter, is_refusal};
@@ -31,9 +30,6 @@ const SHORTEST_WATCH: Duration = Duration::from_millis(100);
 
 /// The most tasks of one request.
 const MOST_TASKS: usize = 1_000;
-
-/// The most tasks that the store is asked about at once.
-const MOST_FOUND: usize = 10_000;
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -122,22 +118,6 @@ impl Scheduling {
             }
         };
         Ok(api::QueueState { priorities: Priority::ALL.into_iter().map(state).collect() })
-    }
-
-    /// What tasks depend on has to be there, or to come with them.
-    async fn check_dependencies(&self, context: &Context, tasks: &[NewTask]) -> Result<(), Status> {
-        let refuse = |(field, rule): dependencies::Fault| Fault::invalid(field, rule).into_status();
-        let outside = dependencies::outside(tasks).map_err(refuse)?;
-        let tenant = context.tenant()?.to_string();
-        for named in outside.chunks(MOST_FOUND) {
-            let tasks = named.iter().map(|(_, dependency)| dependency.clone()).collect();
-            let request = store::FindTasksRequest { tenant: tenant.clone(), tasks };
-            let found = self.tasks.clone().find_tasks(context.request(request)).await?.into_inner().tasks;
-            if let Some((unknown, _)) = named.iter().zip(&found).find(|(_, found)| found.id.is_empty()) {
-                return Err(refuse(dependencies::unknown(unknown)));
-            }
-        }
-        Ok(())
     }
 
     /// Asks the owner of the tenant's queue whether these may come in, where a rule could refuse them. Another owner's rules

@@ -54,6 +54,17 @@ pub enum Found {
     Unfinished,
 }
 
+/// What becomes of a task when one that it depends on fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It dies too.
+    Die,
+    /// It runs when all have ended.
+    Run,
+    /// It waits until that one is put back and succeeds.
+    Wait,
+}
+
 /// Something that was seen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -74,12 +85,14 @@ pub enum Event {
         /// How many attempts it may spend.
         max_attempts: u32,
     },
-    /// A client said that a task runs only when another has succeeded, and dies with it.
+    /// A client said that a task runs only when another has succeeded.
     Depends {
         /// The task.
         task: Id,
         /// The other.
         on: Id,
+        /// What becomes of the task when that fails.
+        on_failure: OnFailure,
     },
     /// A worker was given a lease.
     Started {
@@ -203,7 +216,7 @@ pub(super) struct Story {
     pub(super) steered: Option<Moment>,
     pub(super) found: Option<Found>,
     pub(super) parent: Option<Id>,
-    pub(super) depends_on: Vec<Id>,
+    pub(super) depends_on: Vec<(Id, OnFailure)>,
 }
 
 /// A fault's time.
@@ -247,7 +260,9 @@ impl Stories {
                 let submission = Submission { queue, key, asked, at, delayed, max_attempts };
                 self.tasks.entry(task).or_default().submitted.get_or_insert(submission);
             }
-            Event::Depends { task, on } => self.tasks.entry(task).or_default().depends_on.push(on),
+            Event::Depends { task, on, on_failure } => {
+                self.tasks.entry(task).or_default().depends_on.push((on, on_failure));
+            }
             Event::Started { task, token, queue, attempt, worker, scheduler, at } => {
                 let attempt = Attempt {
                     task,

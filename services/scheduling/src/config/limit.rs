@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tidemill_kernel::Fault;
+use tidemill_kernel::{Fault, Violation};
 use tidemill_policy::{Limit, Scope};
 use tidemill_proto::scheduling::v1 as api;
 
@@ -60,9 +60,13 @@ pub(super) fn faults(limits: &[SharedLimit]) -> Vec<String> {
                 faults.push(format!("`limits[{index}]` limits what another one limits: leave one of them"))
             }
             Err(fault) => {
-                let rules = fault.violations.iter().map(|violation| violation.description.as_str());
-                let rules: Vec<&str> = rules.collect();
-                faults.push(format!("`limits[{index}]` {}", rules.join("; ")));
+                let of = |violation: &Violation| {
+                    // A message's `limit.burst` is the configuration's `burst` of this limit.
+                    let field =
+                        violation.field.split_once('.').map_or(String::new(), |(_, name)| format!(".{name}"));
+                    format!("`limits[{index}]{field}` {}", violation.description)
+                };
+                faults.extend(fault.violations.iter().map(of));
             }
         }
     }
@@ -84,9 +88,10 @@ mod tests {
         assert_eq!(faults(&[kind("a", Some(1)), kind("b", Some(1)), key.clone()]), Vec::<String>::new());
         for (wrong, word) in [
             (vec![kind("", Some(1))], "name one of them"),
-            (vec![SharedLimit { kind: "a".into(), ..key }], "name one of them"),
+            (vec![SharedLimit { kind: "a".into(), ..key.clone() }], "name one of them"),
+            (vec![SharedLimit { burst: Some(0), ..key }], "`limits[0].burst` is 0"),
             (vec![kind("a", None)], "limits nothing"),
-            (vec![kind("a", Some(0))], "is 0"),
+            (vec![kind("b", Some(1)), kind("a", Some(0))], "`limits[1].concurrency` is 0"),
             (vec![kind("a", Some(1)), kind("a", Some(2))], "another one"),
         ] {
             assert!(faults(&wrong).concat().contains(word), "{:?}", faults(&wrong));

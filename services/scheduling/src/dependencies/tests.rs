@@ -24,8 +24,8 @@ fn id(number: i64) -> Id {
 }
 
 fn decide(found: &[FoundTask], on_failure: DependencyFailure) -> Verdict {
-    let depends_on: Vec<_> = found.iter().map(|_| on_key("x")).collect();
-    judge(&stands(99, TaskState::Waiting), &depends_on, found, on_failure)
+    let depends_on: Vec<_> = found.iter().map(|_| Name::Key("x".into())).collect();
+    judge(&stands(99, TaskState::Waiting), &depends_on, found, on_failure, &BTreeSet::new())
 }
 
 #[test]
@@ -33,10 +33,24 @@ fn a_task_runs_when_all_have_succeeded_kept_or_not() {
     let gone = FoundTask { id: id(2).to_string(), state: 0 };
     let found = [stands(1, TaskState::Succeeded), gone];
     assert_eq!(decide(&found, DependencyFailure::Die), Verdict::Run);
-    let by_id = Dependency { task: Some(Named::Id(id(3).to_string())) };
-    let unknown = [FoundTask::default()];
-    let verdict = judge(&stands(99, TaskState::Waiting), &[by_id], &unknown, DependencyFailure::Unspecified);
-    assert_eq!(verdict, Verdict::Run, "what was not kept has succeeded");
+    assert_eq!(
+        unknown_by_id(DependencyFailure::Unspecified, &[]),
+        Verdict::Run,
+        "what was not kept has succeeded"
+    );
+}
+
+/// What becomes of one that depends on task 3, which is known no more, after these have failed.
+fn unknown_by_id(on_failure: DependencyFailure, failed: &[Id]) -> Verdict {
+    let (own, unknown) = (stands(99, TaskState::Waiting), [FoundTask::default()]);
+    judge(&own, &[Name::Id(id(3))], &unknown, on_failure, &failed.iter().copied().collect())
+}
+
+#[test]
+fn one_that_waits_for_a_failure_to_be_mended_goes_on_waiting_when_that_is_known_no_more() {
+    assert_eq!(unknown_by_id(DependencyFailure::Wait, &[id(3)]), Verdict::Wait(BTreeSet::new()));
+    assert_eq!(unknown_by_id(DependencyFailure::Wait, &[id(4)]), Verdict::Run);
+    assert_eq!(unknown_by_id(DependencyFailure::Run, &[id(3)]), Verdict::Run);
 }
 
 #[test]
@@ -75,7 +89,7 @@ fn a_key_that_nobody_has_kills_it_unless_it_waits_or_does_not_mind() {
 #[test]
 fn a_task_that_has_ended_itself_is_gone() {
     for own in [FoundTask::default(), stands(1, TaskState::Cancelled), stands(1, TaskState::Dead)] {
-        assert_eq!(judge(&own, &[], &[], DependencyFailure::Die), Verdict::Gone);
+        assert_eq!(judge(&own, &[], &[], DependencyFailure::Die, &BTreeSet::new()), Verdict::Gone);
     }
 }
 
@@ -83,8 +97,21 @@ fn a_task_that_has_ended_itself_is_gone() {
 fn what_a_submission_names_outside_of_itself_is_told_with_its_place() {
     let tasks = [keyed("end", &["a", "before"]), keyed("a", &[]), keyed("b", &["a"])];
     let outside = outside(&tasks).unwrap();
-    assert_eq!(outside, [("tasks[0].options.depends_on[1]".to_owned(), on_key("before"))]);
+    assert_eq!(outside, [Outside { place: 0, number: 1, dependency: on_key("before") }]);
+    assert_eq!(unknown(&outside[0]).0, "tasks[0].options.depends_on[1]");
     assert!(unknown(&outside[0]).1.contains("key `before`"));
+}
+
+#[test]
+fn a_submission_names_so_many_tasks_and_no_more() {
+    let names: Vec<String> = (0..1_000).map(|number| format!("k{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut tasks: Vec<NewTask> = (0..10).map(|number| keyed(&format!("t{number}"), &names)).collect();
+    assert_eq!(outside(&tasks).unwrap().len(), 10_000);
+    tasks.insert(7, keyed("more", &["k1"]));
+    let (field, rule) = outside(&tasks).unwrap_err();
+    assert_eq!(field, "tasks[10].options.depends_on");
+    assert!(rule.contains("10001 names") && rule.contains("at most 10000"), "{rule}");
 }
 
 #[test]

@@ -40,8 +40,8 @@ impl Engine {
         let last = self.shards.loaded().last().map(|(shard, _)| shard);
         if is_audit && last == Some(shard) {
             self.next_audit = now + EVERY;
-            let policy = &self.policy;
-            self.bodies.retain(|id| policy.waits(id));
+            let (policy, dependents) = (&self.policy, &self.dependents);
+            self.bodies.retain(|id| policy.waits(id) || dependents.has(id));
         }
     }
 

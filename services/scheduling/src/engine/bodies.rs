@@ -6,6 +6,8 @@ use tidemill_proto::types::v1::Task;
 
 /// What a task takes besides its texts.
 const OVERHEAD: usize = 600;
+/// What the name of a task takes that it depends on.
+const NAME: usize = 100;
 
 /// Tasks by id, within a budget of bytes.
 #[derive(Debug)]
@@ -23,8 +25,17 @@ impl Bodies {
 
     /// Keeps a task if it fits.
     pub(super) fn keep(&mut self, id: Id, task: Box<Task>) {
+        self.keep_within(self.budget, id, task);
+    }
+
+    /// Keeps a task whose turn is far, if that leaves half of the room to others.
+    pub(super) fn keep_for_later(&mut self, id: Id, task: Box<Task>) {
+        self.keep_within(self.budget / 2, id, task);
+    }
+
+    fn keep_within(&mut self, budget: usize, id: Id, task: Box<Task>) {
         let size = size(&task);
-        if self.bytes + size > self.budget {
+        if self.bytes + size > budget {
             return;
         }
         self.bytes += size;
@@ -60,7 +71,8 @@ impl Bodies {
 }
 
 fn size(task: &Task) -> usize {
-    OVERHEAD + task.payload.len() + task.key.len() + task.error.len() + task.checkpoint.len()
+    let names = task.options.as_ref().map_or(0, |options| options.depends_on.len());
+    OVERHEAD + NAME * names + task.payload.len() + task.key.len() + task.error.len() + task.checkpoint.len()
 }
 
 #[cfg(test)]
@@ -80,5 +92,10 @@ mod tests {
         bodies.keep(id(3), task());
         bodies.retain(|one| one == id(3));
         assert_eq!((bodies.tasks.len(), bodies.bytes), (1, 1_000));
+        bodies.keep_for_later(id(4), task());
+        assert_eq!(bodies.tasks.len(), 1, "half of the room is for those whose turn is near");
+        bodies.take(id(3));
+        bodies.keep_for_later(id(4), task());
+        assert_eq!(bodies.tasks.len(), 1);
     }
 }

@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// Asks the store for tasks that were changed; of those that are being read already, once more after that.
-    fn read_again(&mut self, tasks: Vec<Id>, effects: &mut Vec<Effect>) {
+    pub(super) fn read_again(&mut self, tasks: Vec<Id>, effects: &mut Vec<Effect>) {
         let mut read = Vec::with_capacity(tasks.len());
         for id in tasks {
             match self.changed.get_mut(&id) {

@@ -2,22 +2,26 @@
 //!
 //! Whether a task may run is never stored: it follows from how the tasks that it depends on stand, and the store is asked for
 //! that when the task comes into memory and when the last of those has ended. So nothing can be lost between the two, and
-//! whoever takes a shard over asks anew. What ends while the store answers is remembered until it has; what is missed all the
-//! same (a task cancelled by a call that could not tell of it) comes out when the store is asked again after a while.
+//! whoever takes a shard over asks anew. What ends while the store answers is remembered until it has ([`Questions`]); what is
+//! missed all the same (a task cancelled by a call that could not tell of it) comes out when the store is asked again after a
+//! while.
+
+mod questions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use tidemill_kernel::{Id, Shard, TenantName, Timestamp};
 use tidemill_policy::Candidate;
 use tidemill_proto::storage::v1::{self as store, FoundTask};
 use tidemill_proto::time::from_micros;
-use tidemill_proto::types::v1::dependency::Task as Named;
-use tidemill_proto::types::v1::{Dependency, DependencyFailure, Task};
+use tidemill_proto::types::v1::{Dependency, DependencyFailure, Task, TaskState};
 
+use self::questions::Questions;
 use super::{Effect, Ended, Ending, Engine};
-use crate::dependencies::{Verdict, judge};
+use crate::dependencies::{Name, Verdict, judge};
 
 /// The most references of one question to the store.
 const ASK: usize = 2_000;
@@ -30,6 +34,8 @@ const AGAIN: usize = 1_000;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) tenant: TenantName,
+    /// Counts up; none is 0.
+    pub(crate) number: u64,
     /// Each with the number of its dependencies.
     pub(crate) tasks: Vec<(Id, usize)>,
     /// Of each task: itself, then its dependencies.
@@ -42,11 +48,13 @@ pub(super) struct Dependents {
     waiting: BTreeMap<Id, Dependent>,
     /// Who waits for a task.
     by_dependency: HashMap<Id, BTreeSet<Id>>,
-    unasked: BTreeSet<Id>,
-    /// How many questions are under way.
-    asking: usize,
-    /// What has ended while one was.
-    ended: HashSet<Id>,
+    /// Those to be asked for, of all that wait.
+    unasked: BTreeMap<TenantName, BTreeSet<Id>>,
+    /// Whose were asked for last: tenants take turns.
+    turn: Option<TenantName>,
+    questions: Questions,
+    /// The last one that was asked for although nothing was heard.
+    again: Option<Id>,
 }
 
 /// A task that waits for others.
@@ -54,16 +62,56 @@ pub(super) struct Dependents {
 struct Dependent {
     candidate: Candidate,
     run_at: Timestamp,
-    depends_on: Vec<Dependency>,
+    depends_on: Vec<Name>,
     on_failure: DependencyFailure,
     /// Those that have not ended, as far as is known.
     open: BTreeSet<Id>,
+    /// Those that have failed, as far as is known, if it waits for them to be mended.
+    failed: BTreeSet<Id>,
+    /// The last question about it; answers to older ones tell of another life of the task.
+    asked: u64,
     asked_at: Timestamp,
+    /// The store is being told that it will never run.
+    is_given_up: bool,
+}
+
+impl Dependent {
+    /// Takes in how those stand that it depends on. A key is looked up until it is found: from then on its task is meant,
+    /// whoever has the key.
+    fn learn(&mut self, found: &[FoundTask]) {
+        let waits = self.on_failure == DependencyFailure::Wait;
+        for (name, found) in self.depends_on.iter_mut().zip(found) {
+            if !waits && matches!(name, Name::Id(_)) {
+                continue;
+            }
+            let Ok(id) = found.id.parse::<Id>() else { continue };
+            *name = Name::Id(id);
+            match found.state() {
+                TaskState::Dead | TaskState::Cancelled if waits => _ = self.failed.insert(id),
+                TaskState::Unspecified => {}
+                _ => _ = self.failed.remove(&id),
+            }
+        }
+    }
+
+    /// A task has ended; whether that may decide what becomes of this one.
+    fn on_end(&mut self, task: Id, succeeded: bool) -> bool {
+        self.open.remove(&task);
+        if succeeded {
+            self.failed.remove(&task);
+        }
+        self.open.is_empty() || (!succeeded && self.on_failure != DependencyFailure::Run)
+    }
 }
 
 impl Dependents {
     pub(super) fn has(&self, task: Id) -> bool {
         self.waiting.contains_key(&task)
+    }
+
+    /// Whether the store is being told that it will never run.
+    pub(super) fn is_given_up(&self, task: Id) -> bool {
+        self.waiting.get(&task).is_some_and(|dependent| dependent.is_given_up)
     }
 
     pub(super) fn candidates(&self) -> impl Iterator<Item = &Candidate> {
@@ -73,20 +121,27 @@ impl Dependents {
     /// How much is remembered.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.by_dependency.len() + self.unasked.len() + self.asking + self.ended.len()
+        self.waiting.len() + self.by_dependency.len() + self.unasked.len() + self.questions.len()
+    }
+
+    fn ask_for(&mut self, task: Id) {
+        let Some(dependent) = self.waiting.get(&task) else { return };
+        let tenant = &dependent.candidate.tenant;
+        match self.unasked.get_mut(tenant) {
+            Some(unasked) => _ = unasked.insert(task),
+            None => _ = self.unasked.insert(tenant.clone(), BTreeSet::from([task])),
+        }
     }
 
     fn remove(&mut self, task: Id) -> Option<Dependent> {
         let dependent = self.waiting.remove(&task)?;
-        self.unasked.remove(&task);
-        for open in &dependent.open {
-            if let Some(dependents) = self.by_dependency.get_mut(open) {
-                dependents.remove(&task);
-                if dependents.is_empty() {
-                    self.by_dependency.remove(open);
-                }
+        if let Some(unasked) = self.unasked.get_mut(&dependent.candidate.tenant) {
+            unasked.remove(&task);
+            if unasked.is_empty() {
+                self.unasked.remove(&dependent.candidate.tenant);
             }
         }
+        unlink(&mut self.by_dependency, task, &dependent.open);
         Some(dependent)
     }
 
@@ -95,28 +150,34 @@ impl Dependents {
         if self.waiting.is_empty() {
             return;
         }
-        if self.asking > 0 {
-            self.ended.insert(task);
-        }
+        self.questions.note_end(task, succeeded);
         for waiting in self.by_dependency.remove(&task).unwrap_or_default() {
-            let Some(dependent) = self.waiting.get_mut(&waiting) else { continue };
-            dependent.open.remove(&task);
-            let decides = !succeeded && dependent.on_failure != DependencyFailure::Run;
-            if decides || dependent.open.is_empty() {
-                self.unasked.insert(waiting);
+            let dependent = self.waiting.get_mut(&waiting);
+            if dependent.is_some_and(|dependent| dependent.on_end(task, succeeded)) {
+                self.ask_for(waiting);
             }
         }
     }
 
-    fn wait_for(&mut self, task: Id, open: BTreeSet<Id>) {
+    /// A task waits for these, as the answer to this question says. What has ended since it was asked is taken off, and only
+    /// what that may decide is asked for again: by the next question, whose answer shows it.
+    fn wait_for(&mut self, task: Id, open: BTreeSet<Id>, number: u64) {
         let Some(dependent) = self.waiting.get_mut(&task) else { return };
-        if open.iter().any(|id| self.ended.contains(id)) {
-            self.unasked.insert(task);
+        let of_old = std::mem::replace(&mut dependent.open, open);
+        let known: BTreeSet<Id> = dependent.open.union(&dependent.failed).copied().collect();
+        let mut is_decided = false;
+        for id in known {
+            if let Some(succeeded) = self.questions.ended_since(number, id) {
+                is_decided |= dependent.on_end(id, succeeded);
+            }
         }
-        for id in &open {
+        unlink(&mut self.by_dependency, task, &of_old);
+        for id in &dependent.open {
             self.by_dependency.entry(*id).or_default().insert(task);
         }
-        dependent.open = open;
+        if is_decided {
+            self.ask_for(task);
+        }
     }
 
     /// Forgets the tasks of a shard that is run by another.
@@ -126,12 +187,45 @@ impl Dependents {
         lost.into_iter().for_each(|id| _ = self.remove(id));
     }
 
-    /// Asks again for those that nothing was heard of for long.
+    /// Asks again for those that nothing was heard of for long, some at a time, in turn.
     pub(super) fn ask_again(&mut self, now: Timestamp) {
         let is_due =
             |dependent: &Dependent| dependent.asked_at > now || now.since(dependent.asked_at) >= ASK_AGAIN;
-        let due = self.waiting.iter().filter(|(_, dependent)| is_due(dependent)).map(|(id, _)| *id);
-        self.unasked.extend(due.take(AGAIN).collect::<Vec<_>>());
+        let after = self.again.map_or(Bound::Unbounded, Bound::Excluded);
+        let before = self.again.into_iter().flat_map(|last| self.waiting.range(..=last));
+        let in_turn = self.waiting.range((after, Bound::Unbounded)).chain(before);
+        let due = in_turn.filter(|(_, dependent)| is_due(dependent)).map(|(id, _)| *id);
+        let due: Vec<Id> = due.take(AGAIN).collect();
+        self.again = due.last().copied().or(self.again);
+        due.into_iter().for_each(|id| self.ask_for(id));
+    }
+
+    /// The next question, about as many tasks of one tenant as fit; none if there is nothing to ask, or enough under way.
+    fn next_question(&mut self, now: Timestamp) -> Option<Asked> {
+        if !self.questions.have_room() {
+            return None;
+        }
+        let after = self.turn.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.unasked.range::<TenantName, _>((after, Bound::Unbounded)).next();
+        let tenant = next.or_else(|| self.unasked.first_key_value())?.0.clone();
+        let mut unasked = self.unasked.remove(&tenant)?;
+        let number = self.questions.begin();
+        let mut question = Asked { tenant, number, tasks: Vec::new(), references: Vec::new() };
+        while question.references.len() < ASK
+            && let Some(id) = unasked.pop_first()
+        {
+            let Some(dependent) = self.waiting.get_mut(&id) else { continue };
+            (dependent.asked, dependent.asked_at) = (number, now);
+            dependent.is_given_up = false;
+            question.tasks.push((id, dependent.depends_on.len()));
+            question.references.push(Name::Id(id).reference());
+            question.references.extend(dependent.depends_on.iter().map(Name::reference));
+        }
+        if !unasked.is_empty() {
+            self.unasked.insert(question.tenant.clone(), unasked);
+        }
+        self.turn = Some(question.tenant.clone());
+        Some(question)
     }
 }
 
@@ -149,35 +243,22 @@ impl Engine {
         let dependent = Dependent {
             candidate: candidate.clone(),
             run_at,
-            depends_on: options.depends_on.clone(),
+            depends_on: options.depends_on.iter().filter_map(Name::of).collect(),
             on_failure: options.on_dependency_failure(),
             open: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            asked: 0,
             asked_at: Timestamp::default(),
+            is_given_up: false,
         };
         self.dependents.waiting.insert(id, dependent);
-        self.dependents.unasked.insert(id);
+        self.dependents.ask_for(id);
         true
     }
 
     /// Asks how the tasks stand that others depend on.
     pub(super) fn ask_dependencies(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let mut questions: BTreeMap<TenantName, Asked> = BTreeMap::new();
-        for id in std::mem::take(&mut self.dependents.unasked) {
-            let Some(dependent) = self.dependents.waiting.get_mut(&id) else { continue };
-            dependent.asked_at = now;
-            let tenant = dependent.candidate.tenant.clone();
-            let question = questions.entry(tenant.clone()).or_insert_with(|| asked(tenant));
-            question.tasks.push((id, dependent.depends_on.len()));
-            question.references.push(itself(id));
-            question.references.extend(dependent.depends_on.iter().cloned());
-            if question.references.len() >= ASK {
-                let tenant = question.tenant.clone();
-                self.dependents.asking += 1;
-                effects.push(Effect::FindTasks(std::mem::replace(question, asked(tenant))));
-            }
-        }
-        for question in questions.into_values().filter(|question| !question.tasks.is_empty()) {
-            self.dependents.asking += 1;
+        while let Some(question) = self.dependents.next_question(now) {
             effects.push(Effect::FindTasks(question));
         }
     }
@@ -190,27 +271,30 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        self.dependents.asking = self.dependents.asking.saturating_sub(1);
         let mut endings = Vec::new();
         let mut next = 0;
         for (id, count) in &asked.tasks {
             let range = next..next + 1 + count;
             next = range.end;
-            let Some(dependent) = self.dependents.waiting.get(id) else { continue };
+            let dependent = self.dependents.waiting.get_mut(id);
+            // It may have been put back since, or asked for again.
+            let Some(dependent) = dependent.filter(|one| one.asked == asked.number) else { continue };
             let Some([own, found @ ..]) = found.and_then(|found| found.get(range)) else {
-                self.dependents.unasked.insert(*id);
+                self.dependents.ask_for(*id);
                 continue;
             };
-            match judge(own, &dependent.depends_on, found, dependent.on_failure) {
+            dependent.learn(found);
+            match judge(own, &dependent.depends_on, found, dependent.on_failure, &dependent.failed) {
                 Verdict::Gone => self.on_cancelled(*id, effects),
-                Verdict::Wait(open) => self.dependents.wait_for(*id, open),
+                Verdict::Wait(open) => self.dependents.wait_for(*id, open, asked.number),
                 Verdict::Run => self.release(*id, now, effects),
-                Verdict::Die(error) => endings.push(given_up(*id, error, now)),
+                Verdict::Die(error) => {
+                    dependent.is_given_up = true;
+                    endings.push(given_up(*id, error, now));
+                }
             }
         }
-        if self.dependents.asking == 0 {
-            self.dependents.ended.clear();
-        }
+        self.dependents.questions.end(asked.number);
         self.settle(None, endings, effects);
     }
 
@@ -227,13 +311,16 @@ impl Engine {
     }
 }
 
-/// A task's own name.
-fn itself(task: Id) -> Dependency {
-    Dependency { task: Some(Named::Id(task.to_string())) }
-}
-
-fn asked(tenant: TenantName) -> Asked {
-    Asked { tenant, tasks: Vec::new(), references: Vec::new() }
+/// A task does not wait for these any more.
+fn unlink(by_dependency: &mut HashMap<Id, BTreeSet<Id>>, task: Id, open: &BTreeSet<Id>) {
+    for open in open {
+        if let Some(dependents) = by_dependency.get_mut(open) {
+            dependents.remove(&task);
+            if dependents.is_empty() {
+                by_dependency.remove(open);
+            }
+        }
+    }
 }
 
 /// The end of a task that was never started.

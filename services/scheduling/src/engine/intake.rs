@@ -221,6 +221,7 @@ impl Engine {
                 continue;
             }
             if self.keep_back(&task, &candidate, run_at) {
+                self.bodies.keep_for_later(candidate.id, Box::new(task));
                 continue;
             }
             if run_at > now {
@@ -246,10 +247,12 @@ impl Engine {
         let Some((candidate, run_at)) = self.candidate(&task) else { return };
         let id = candidate.id;
         self.know_tenant(&candidate.tenant, effects);
-        if self.is_kept(id) || self.keep_back(&task, &candidate, run_at) {
+        if self.is_kept(id) {
             return;
         }
-        if run_at > now {
+        if self.keep_back(&task, &candidate, run_at) {
+            self.bodies.keep_for_later(id, Box::new(task));
+        } else if run_at > now {
             self.delay(candidate, run_at);
         } else if self.policy.enqueue(candidate) == Enqueued::Queued {
             self.bodies.keep(id, Box::new(task));
@@ -257,7 +260,7 @@ impl Engine {
     }
 
     /// Whether a task is in memory beside the queues: it runs, its time has not come, or it waits for others.
-    fn is_kept(&self, id: Id) -> bool {
+    pub(super) fn is_kept(&self, id: Id) -> bool {
         self.held.contains_key(&id) || self.due.contains_key(&id) || self.dependents.has(id)
     }
 

@@ -269,9 +269,12 @@ impl Engine {
                 outcomes.push(Outcome { task_id: ended.attempt.task_id, accepted, moved: false });
             }
             let Some(held) = held else {
-                if is_over || self.dependents.has(ended.task) {
-                    // It was put back while this was on its way, and the store has taken this: the next attempt is in vain.
+                let has_succeeded = accepted && matches!(ended.ending, Ending::Completed(_));
+                if has_succeeded || (is_over && !self.is_anew(ended.task)) {
                     self.on_cancelled(ended.task, effects);
+                } else if is_over || self.dependents.has(ended.task) {
+                    // It was put back while this was on its way: before the store took this, or after that.
+                    self.read_again(vec![ended.task], effects);
                 }
                 continue;
             };
@@ -302,6 +305,12 @@ impl Engine {
             self.settled(session, effects);
         }
         self.on_appended(follow_ups, now, effects);
+    }
+
+    /// Whether a task is in memory for another reason than an end that is being told of it, beside which it is not held.
+    fn is_anew(&self, task: Id) -> bool {
+        let is_kept = self.is_kept(task) && !self.dependents.is_given_up(task);
+        is_kept || self.policy.waits(task) || self.policy.runs(task)
     }
 
     /// Whether a task's shard is still run here as it was when this was decided. If a lease is gone in spite of that, it was
@@ -341,7 +350,10 @@ impl Engine {
 fn completed(completion: Completion) -> Ending {
     match dependencies::outside(&completion.follow_ups) {
         Ok(_) => Ending::Completed(Box::new(completion)),
-        Err((field, rule)) => Ending::Failed { error: format!("follow_ups: {field} {rule}"), retry_at: None },
+        Err((field, rule)) => {
+            let field = field.replacen("tasks", "follow_ups", 1);
+            Ending::Failed { error: format!("{field} {rule}"), retry_at: None }
+        }
     }
 }
 

@@ -218,7 +218,7 @@ impl Engine {
             .filter(|(shard, owned)| mine.get(shard) != Some(&owned.epoch))
             .map(|(shard, _)| *shard)
             .collect();
-        lost.into_iter().for_each(|shard| self.lose(shard, effects));
+        lost.into_iter().for_each(|shard| self.lose(shard, now, effects));
         let left = |shard: Shard| {
             let before = self.shards.board.as_ref();
             let number = u32::from(shard.number());
@@ -286,20 +286,20 @@ impl Engine {
     }
 
     /// The store refused an epoch. An old request may be refused after the shard has come back at a later one: that stays.
-    pub(super) fn on_fenced(&mut self, (shard, epoch): Epoch, effects: &mut Vec<Effect>) {
+    pub(super) fn on_fenced(&mut self, (shard, epoch): Epoch, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.shards.owned.get(&shard).is_some_and(|owned| owned.epoch == epoch) {
-            self.lose(shard, effects);
+            self.lose(shard, now, effects);
         }
     }
 
     /// Forgets everything of a shard: another scheduler runs it, or nobody yet.
-    pub(super) fn lose(&mut self, shard: Shard, effects: &mut Vec<Effect>) {
+    pub(super) fn lose(&mut self, shard: Shard, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.shards.owned.remove(&shard).is_none() {
             return;
         }
         let running = self.shared_running();
         self.policy.forget_tenants(|name| Shard::of_tenant(name) == shard);
-        self.lose_shares(&running);
+        self.lose_shares(&running, now);
         let mut waiting = Vec::new();
         self.held.retain(|id, held| {
             let stays = Shard::of_place(id.place()) != shard;

@@ -169,7 +169,7 @@ impl Engine {
             let asks = self.question(limits, &named, now);
             if address.is_empty() {
                 let shares = self.divide(&asks, now);
-                self.on_shares(asks.number, &shares);
+                self.on_shares(asks.number, &shares, now);
             } else {
                 effects.push(Effect::AskShares { address, asks });
             }
@@ -241,13 +241,13 @@ impl Engine {
     }
 
     /// Takes in what may be used from now on. An answer to a question that is not the last one counts for nothing.
-    pub(super) fn on_shares(&mut self, number: u64, shares: &[(Scope, Share)]) {
+    pub(super) fn on_shares(&mut self, number: u64, shares: &[(Scope, Share)], now: Timestamp) {
         let Self { shared, shards, policy, .. } = self;
         for (scope, part) in &mut shared.parts {
             let Some((_, named, _)) = part.asked.take_if(|asked| asked.0 == number) else { continue };
             let Some((_, share)) = shares.iter().find(|share| share.0 == *scope) else { continue };
             (part.share, part.named) = (*share, named);
-            policy.set_share(scope, part.in_force(shards), Timestamp::default());
+            policy.set_share(scope, part.in_force(shards), now);
         }
     }
 
@@ -266,7 +266,7 @@ impl Engine {
     }
 
     /// A shard is lost: what ran of it goes with it, from what may be used. `before`: how much ran with it.
-    pub(super) fn lose_shares(&mut self, before: &[u32]) {
+    pub(super) fn lose_shares(&mut self, before: &[u32], now: Timestamp) {
         let Self { shared, shards, policy, .. } = self;
         for ((scope, part), before) in shared.parts.iter_mut().zip(before) {
             let ran = before.saturating_sub(policy.running_under(scope));
@@ -276,7 +276,7 @@ impl Engine {
                 part.share = Share::NONE;
             }
             (part.asked, part.next) = (None, Timestamp::default());
-            policy.set_share(scope, part.in_force(shards), Timestamp::default());
+            policy.set_share(scope, part.in_force(shards), now);
         }
     }
 }

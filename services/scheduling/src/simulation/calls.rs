@@ -3,19 +3,22 @@
 
 mod travel;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
+use prost::Message;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tidemill_kernel::{Clock, Id, PageRequest, TenantName, Tier, Timestamp};
 use tidemill_policy::{Candidate, QueueKey, Refill};
 use tidemill_proto::storage::v1 as api;
 use tidemill_proto::storage::v1::task_store_service_server::TaskStoreService;
-use tidemill_proto::types::v1::{NewTask, Task};
+use tidemill_proto::types::v1::dependency::Task as Named;
+use tidemill_proto::types::v1::{DependencyFailure, NewTask, Task, TaskOptions};
 use tidemill_storage::task_store::Tasks;
 use tidemill_store::memory::MemoryStore;
 use tidemill_store::task::{TaskCount, TaskState};
@@ -258,6 +261,33 @@ impl Store {
         let page = || PageRequest { size: u32::MAX, token: String::new() };
         let of = |name: &TenantName| at_once(self.memory.page_tasks(name, None, None, page())).unwrap().items;
         self.tenants.iter().flat_map(|(name, _)| of(name)).collect()
+    }
+
+    /// Tasks that have failed while others wait until they are mended, and what they failed with, by tenant.
+    pub(super) fn failures_waited_for(&self) -> Vec<(String, Id)> {
+        let tasks = self.tasks();
+        let by_key: BTreeMap<_, _> = tasks.iter().map(|task| ((&task.tenant, &task.new.key), task)).collect();
+        let by_id: BTreeMap<Id, _> = tasks.iter().map(|task| (task.id, task)).collect();
+        let options = |task: &tidemill_store::task::Task| TaskOptions::decode(&*task.new.options).unwrap();
+        let is_waiting = |task: &&tidemill_store::task::Task| {
+            task.state == TaskState::Waiting
+                && options(task).on_dependency_failure() == DependencyFailure::Wait
+        };
+        let mut open: Vec<_> = tasks.iter().filter(is_waiting).collect();
+        let mut failures = BTreeSet::new();
+        while let Some(task) = open.pop() {
+            for dependency in options(task).depends_on {
+                let on = match dependency.task.unwrap() {
+                    Named::Id(id) => by_id[&id.parse().unwrap()],
+                    Named::Key(key) => by_key[&(&task.tenant, &key)],
+                };
+                let has_failed = matches!(on.state, TaskState::Dead | TaskState::Cancelled);
+                if has_failed && failures.insert((on.tenant.to_string(), on.id)) {
+                    open.push(on);
+                }
+            }
+        }
+        failures.into_iter().collect()
     }
 
     /// Whether every task has come to an end.

@@ -1,19 +1,23 @@
 //! Clients: each submits under keys, asks again elsewhere until he is answered, and may cancel a task and put it back.
 
 use rand::Rng;
+use rand::seq::IndexedRandom;
 use tidemill_kernel::Id;
 use tidemill_proto::storage::v1 as api;
 use tidemill_proto::types::v1::dependency::Task as Named;
-use tidemill_proto::types::v1::{Dependency, NewTask, RetryPolicy, TaskOptions};
+use tidemill_proto::types::v1::{Dependency, DependencyFailure, NewTask, RetryPolicy, TaskOptions};
 
 use super::calls::{Call, wall};
-use super::plan::{MS, Micros, SECOND, Submission};
+use super::plan::{Links, MS, Micros, SECOND, Submission};
 use super::world::{Happening, World};
-use crate::checker::{Event as Seen, Moment, Queue};
+use crate::checker::{Event as Seen, Moment, OnFailure, Queue};
 use crate::engine::Event;
 
 /// How long a client waits for an answer.
 const PATIENCE: Micros = 2 * SECOND;
+
+/// A task of another submission: its id, and its name.
+type Other = (Id, Named);
 
 /// What the clients know.
 #[derive(Debug)]
@@ -22,25 +26,21 @@ pub(super) struct Clients {
     ids: Vec<Option<Vec<Id>>>,
     /// When each asked the first time.
     asked: Vec<Moment>,
+    /// What his tasks wait for besides each other, by their numbers: what he says once he says again.
+    outside: Vec<Vec<Vec<Other>>>,
     /// How many will still cancel or put back.
     steering: usize,
 }
 
 impl Clients {
     pub(super) fn new(count: usize) -> Self {
-        Self { ids: vec![None; count], asked: vec![Moment::ZERO; count], steering: 0 }
+        let (ids, asked, outside) = (vec![None; count], vec![Moment::ZERO; count], vec![Vec::new(); count]);
+        Self { ids, asked, outside, steering: 0 }
     }
 
     pub(super) fn are_done(&self) -> bool {
         self.steering == 0 && self.ids.iter().all(Option::is_some)
     }
-}
-
-/// What a task of a submission depends on, by its number there. The tasks are sent with the root last but one.
-fn dependency(submission: &Submission, number: u32) -> Option<u32> {
-    let root = submission.count.saturating_sub(2);
-    let is_next = number > root || number.is_multiple_of(3);
-    (submission.is_tree && number != root).then(|| if is_next { root } else { number + 1 })
 }
 
 impl World {
@@ -50,6 +50,7 @@ impl World {
         }
         if tries == 0 {
             self.clients.asked[index] = self.moment();
+            self.clients.outside[index] = self.draw_others(index);
         }
         self.after(PATIENCE, Happening::Told { index, tries, told: None });
         let submission = self.plan.submissions[index].clone();
@@ -59,13 +60,19 @@ impl World {
             maximum: Some(tidemill_proto::time::duration(std::time::Duration::from_secs(2))),
             final_kinds: vec!["final".into()],
         };
-        let depends_on = |number: u32| {
-            let on = dependency(&submission, number).map(|on| Named::Key(format!("{index}-{on}")));
-            on.map(|task| Dependency { task: Some(task) }).into_iter().collect()
+        let others = &self.clients.outside[index];
+        let depends_on = |number: usize| {
+            let inside = submission.links.get(number).into_iter().flat_map(|links| &links.inside);
+            let inside = inside.map(|on| Named::Key(format!("{index}-{on}")));
+            let outside = others.get(number).into_iter().flatten().map(|(_, name)| name.clone());
+            inside.chain(outside).map(|task| Dependency { task: Some(task) }).collect()
         };
-        let options = |number| TaskOptions {
+        let on_failure =
+            |number: usize| submission.links.get(number).map_or(0, |links| links.on_failure.into());
+        let options = |number: u32| TaskOptions {
             retry: Some(retry.clone()),
-            depends_on: depends_on(number),
+            depends_on: depends_on(number as usize),
+            on_dependency_failure: on_failure(number as usize),
             ..TaskOptions::default()
         };
         let task = |number: u32| NewTask {
@@ -79,6 +86,35 @@ impl World {
         };
         let tasks = (0..submission.count).map(task).collect();
         self.ask(Call::Append { index, tries, tenant: submission.tenant, tasks });
+    }
+
+    /// For each task of a submission, those of other submissions of the tenant that it waits for, by id or by key.
+    fn draw_others(&mut self, index: usize) -> Vec<Vec<Other>> {
+        let Submission { tenant, links, .. } = self.plan.submissions[index].clone();
+        let others = self.plan.submissions.iter().zip(&self.clients.ids).enumerate();
+        let told = others.filter(|(_, (other, _))| other.tenant == tenant);
+        let told = told.filter_map(|(index, (_, ids))| Some((index, ids.as_ref()?)));
+        let told = told
+            .flat_map(|(index, ids)| ids.iter().enumerate().map(move |(number, id)| (index, number, *id)));
+        let told: Vec<(usize, usize, Id)> = told.collect();
+        let mut draw = |links: &Links| {
+            let drawn = told.choose_multiple(&mut self.rng, links.outside as usize);
+            drawn.copied().collect::<Vec<_>>()
+        };
+        let drawn: Vec<_> = links.iter().map(&mut draw).collect();
+        let mut name = |(index, number, id): (usize, usize, Id)| {
+            let by_id = self.rng.random_bool(0.5);
+            (id, if by_id { Named::Id(id.to_string()) } else { Named::Key(format!("{index}-{number}")) })
+        };
+        drawn.into_iter().map(|others| others.into_iter().map(&mut name).collect()).collect()
+    }
+
+    /// Puts back what has failed and is waited for, once nothing else happens: somebody has mended it.
+    pub(super) fn mend(&mut self) {
+        for (tenant, task) in self.store.failures_waited_for() {
+            self.history.events.push(Seen::Steered { task, at: self.moment() });
+            self.ask(Call::Revive { tenant, task: task.to_string() });
+        }
     }
 
     /// Asks any scheduler; one that is away does not answer.
@@ -120,12 +156,18 @@ impl World {
                 key: format!("{index}-{number}"),
                 asked: self.clients.asked[index],
                 at: self.moment(),
-                delayed: submission.delay.is_some() || submission.is_tree,
+                delayed: submission.delay.is_some() || !submission.links.is_empty(),
                 max_attempts: u32::try_from(submission.max_attempts).unwrap(),
             });
-            let on = u32::try_from(number).ok().and_then(|number| dependency(&submission, number));
-            let on = on.map(|on| ids[on as usize]);
-            self.history.events.extend(on.map(|on| Seen::Depends { task: *task, on }));
+            let Some(links) = submission.links.get(number) else { continue };
+            let on_failure = match links.on_failure {
+                DependencyFailure::Unspecified | DependencyFailure::Die => OnFailure::Die,
+                DependencyFailure::Run => OnFailure::Run,
+                DependencyFailure::Wait => OnFailure::Wait,
+            };
+            let inside = links.inside.iter().map(|on| ids[*on as usize]);
+            let on = inside.chain(self.clients.outside[index][number].iter().map(|(id, _)| *id));
+            self.history.events.extend(on.map(|on| Seen::Depends { task: *task, on, on_failure }));
         }
         self.say(|| format!("client {index} was told {told:?}"));
         self.clients.ids[index] = Some(ids);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
+use tidemill_proto::types::v1::DependencyFailure;
 
 use super::faults::Fault;
 use crate::checker::Rules;
@@ -39,10 +41,20 @@ pub(super) struct Submission {
     pub(super) kind: &'static str,
     pub(super) delay: Option<Micros>,
     pub(super) max_attempts: i32,
-    /// Whether its tasks are a tree: each depends on an earlier one.
-    pub(super) is_tree: bool,
+    /// What its tasks wait for, by their numbers; empty if they are no graph.
+    pub(super) links: Vec<Links>,
     /// After so long one of the tasks is cancelled; after twice that it is put back.
     pub(super) cancel_after: Option<Micros>,
+}
+
+/// What a task waits for.
+#[derive(Debug, Clone)]
+pub(super) struct Links {
+    /// Others of its submission, by their numbers.
+    pub(super) inside: Vec<u32>,
+    /// How many tasks of other submissions besides, as far as their clients have been answered by then.
+    pub(super) outside: u32,
+    pub(super) on_failure: DependencyFailure,
 }
 
 #[derive(Debug, Clone)]
@@ -123,7 +135,7 @@ impl Plan {
             kind: "a",
             delay: None,
             max_attempts: 3,
-            is_tree: false,
+            links: Vec::new(),
             cancel_after: None,
         };
         let weights = tenants.iter().zip(WEIGHTS).map(|((name, _), weight)| (name.clone(), weight)).collect();
@@ -143,13 +155,14 @@ impl Plan {
         }
     }
 
-    /// Two or three schedulers that share a cap on tasks of all tenants.
+    /// Two or three schedulers that share a cap on tasks of all tenants, and perhaps a rate.
     pub(super) fn shared(seed: u64, weather: Weather) -> Self {
         let mut rng = StdRng::seed_from_u64(!seed);
         let plan = Self::new(seed, weather);
         let (schedulers, cap) = (rng.random_range(2..=3), *pick(&mut rng, &[1, 2, 3, 7]));
         let faults = super::faults::plan(&mut rng, weather, schedulers, plan.workers);
-        let limit = SharedLimit { kind: "a".into(), concurrency: Some(cap), ..SharedLimit::default() };
+        let (concurrency, per_second) = (Some(cap), *pick(&mut rng, &[None, Some(10), Some(50)]));
+        let limit = SharedLimit { kind: "a".into(), concurrency, per_second, ..SharedLimit::default() };
         let config = Config { limits: vec![limit], ..plan.config };
         Self { schedulers, faults, config, ..plan }
     }
@@ -157,11 +170,16 @@ impl Plan {
     /// What holds in this weather.
     pub(super) fn rules(&self) -> Rules {
         let cap = |limit: &SharedLimit| Some((limit.kind.clone(), limit.concurrency?));
+        let rate = |limit: &SharedLimit| {
+            let per_second = limit.per_second?;
+            Some((limit.kind.clone(), per_second, limit.burst.unwrap_or(per_second)))
+        };
         let limits = self.config.limits.iter().filter_map(cap);
         Rules {
             slots: self.slots,
             tenant_concurrency: self.config.tenant_concurrency,
             kind_concurrency: limits.collect(),
+            kind_rate: self.config.limits.iter().filter_map(rate).collect(),
             recorded_within: Duration::from_millis(225),
             order_within: Duration::from_millis(200),
             heard_within: Duration::ZERO,
@@ -171,16 +189,33 @@ impl Plan {
     }
 }
 
+/// A graph of so many tasks: each may wait for up to three that come before it in an order of their own.
+fn links(rng: &mut StdRng, count: u32) -> Vec<Links> {
+    use DependencyFailure::{Die, Run, Unspecified, Wait};
+    let mut order: Vec<u32> = (0..count).collect();
+    order.shuffle(rng);
+    let mut links = vec![None; count as usize];
+    for (place, number) in order.iter().enumerate() {
+        let most = rng.random_range(0..=3);
+        let inside: Vec<u32> = order[..place].choose_multiple(rng, most).copied().collect();
+        let outside = rng.random_range(0..=1);
+        let on_failure = *pick(rng, &[Unspecified, Die, Run, Wait]);
+        links[*number as usize] = Some(Links { inside, outside, on_failure });
+    }
+    links.into_iter().flatten().collect()
+}
+
 fn submission(rng: &mut StdRng, tenants: &[(String, i32)]) -> Submission {
+    let count = *pick(rng, &[1, 1, 1, 2, 5, 20]);
     Submission {
         at: rng.random_range(0..BUSY),
         tenant: pick(rng, tenants).0.clone(),
-        count: *pick(rng, &[1, 1, 1, 2, 5, 20]),
+        count,
         priority: *pick(rng, &[1, 2, 2, 3]),
         kind: ["a", "a", "b"][rng.random_range(0..3)],
         delay: rng.random_bool(0.1).then(|| rng.random_range(0..4 * SECOND)),
         max_attempts: *pick(rng, &[1, 3, 5, 50]),
-        is_tree: rng.random_bool(0.2),
+        links: if rng.random_bool(0.25) { links(rng, count) } else { Vec::new() },
         cancel_after: rng.random_bool(0.1).then(|| rng.random_range(0..2 * SECOND)),
     }
 }

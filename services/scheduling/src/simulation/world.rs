@@ -215,7 +215,8 @@ impl World {
                 Some(since) if self.now > since + QUIET => break,
                 None if self.clients.are_done() && self.store.is_done() => quiet_since = Some(self.now),
                 _ if self.now > LIMIT => break,
-                _ => {}
+                None => self.mend(),
+                Some(_) => {}
             }
         }
         self.history.events.extend(self.store.found());

@@ -156,3 +156,30 @@ async fn a_circle_and_what_is_not_there_are_refused_by_name_and_nothing_is_store
     assert!(mesh.refusal(vec![named]).await.1.contains(unknown));
     assert!(mesh.runs.lock().unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_is_a_duplicate_although_what_it_depends_on_is_known_no_more() {
+    let mut mesh = Mesh::start().await;
+    let brief = NewTask { keep: Some(duration(Duration::ZERO)), ..task("slow", "") };
+    let before = mesh.submit(vec![brief]).await;
+    let mut last = after(task("last", "last"), &[]);
+    last.options.as_mut().unwrap().depends_on.push(on_id(&before[0].0));
+    let ids = mesh.submit(vec![last.clone()]).await;
+    mesh.reach(&ids[0].0, TaskState::Succeeded).await;
+    assert_eq!(mesh.submit(vec![last.clone()]).await, [(ids[0].0.clone(), true)]);
+    let other = NewTask { key: "other".into(), ..last.clone() };
+    let (field, _) = mesh.refusal(vec![last.clone(), other]).await;
+    assert_eq!(field, "tasks[1].options.depends_on[0]", "that one would be new");
+    let (field, _) = mesh.refusal(vec![NewTask { unique: true, ..last }]).await;
+    assert_eq!(field, "tasks[0].options.depends_on[0]", "so would this one be: the other has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_none_can_have_is_refused_where_it_stands() {
+    let mut mesh = Mesh::start().await;
+    let mut tasks: Vec<_> = (0..6).map(|number| task("work", &format!("k{number}"))).collect();
+    tasks[5] = after(tasks[5].clone(), &["k1"]);
+    tasks[5].options.as_mut().unwrap().depends_on.push(on_id("no id"));
+    let (field, rule) = mesh.refusal(tasks).await;
+    assert_eq!(field, "tasks[5].options.depends_on[1].id", "{rule}");
+}

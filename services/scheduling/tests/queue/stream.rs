@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use crate::mesh::{Mesh, task};
+use crate::mesh::{Mesh, after, task};
 
 fn numbered(sequence: u64) -> SubmitTaskStreamRequest {
     let task = NewTask { kind: "hand".into(), ..task(&sequence.to_string(), &format!("k{sequence}")) };
@@ -70,6 +70,25 @@ async fn a_stream_is_stored_in_its_order_but_for_what_is_at_fault() {
     end.unwrap();
     let last = answers.last().unwrap();
     assert_eq!((last.stored, last.duplicates), (0, 997), "sent again, nothing is made twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_graph_in_its_order_is_not_torn_by_a_task_at_fault() {
+    let mesh = Mesh::start().await;
+    let mut requests: Vec<_> = (1..=700).map(numbered).collect();
+    for (place, request) in requests.iter_mut().enumerate().skip(1) {
+        // Each depends on the one before, but nobody on the one at fault.
+        let before = if place == 300 { place - 1 } else { place };
+        request.task = request.task.take().map(|task| after(task, &[&format!("k{before}")]));
+    }
+    requests[299].task.as_mut().unwrap().kind = "NO KIND".into();
+    let (answers, end) = mesh.send(requests).await;
+    end.unwrap();
+    let rejected: Vec<_> = answers.iter().flat_map(|answer| &answer.rejections).collect();
+    let rejected: Vec<_> =
+        rejected.iter().map(|rejection| (rejection.sequence, rejection.field.as_str())).collect();
+    assert_eq!(rejected, [(300, "kind")]);
+    assert_eq!(answers.last().unwrap().stored, 699);
 }
 
 #[tokio::test(start_paused = true)]

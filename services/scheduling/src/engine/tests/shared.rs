@@ -19,6 +19,10 @@ fn half(number: u16) -> bool {
 /// An engine with a limit of three and a worker that takes more. It owns these shards, and has read them.
 fn limited(alone: bool, mine: impl Fn(u16) -> bool + Copy) -> (Engine, Vec<Effect>) {
     let limit = SharedLimit { kind: "demo".into(), concurrency: Some(3), ..SharedLimit::default() };
+    with_limit(limit, alone, mine)
+}
+
+fn with_limit(limit: SharedLimit, alone: bool, mine: impl Fn(u16) -> bool + Copy) -> (Engine, Vec<Effect>) {
     let config = Config { limits: vec![limit], ..Config::default() };
     let shards = Shards::new("me".into(), "me:1".into(), config.shard_lease(), alone);
     let mut engine = Engine::new(config, "me".into(), shards, StdRng::seed_from_u64(1)).unwrap();
@@ -109,4 +113,21 @@ fn what_runs_of_a_lost_shard_leaves_the_part_and_its_question_is_void() {
     let asked = asks(&effects)[0].clone();
     assert_eq!((asked.limits[0].running, asked.limits[0].holds.concurrency), (0, 1));
     assert_eq!(asked.shards.len(), 7);
+}
+
+#[test]
+fn a_rate_that_is_gained_begins_empty_however_long_nothing_was_done() {
+    let limit = SharedLimit { kind: "demo".into(), per_second: Some(40), ..SharedLimit::default() };
+    let (mut engine, effects) = with_limit(limit, false, half);
+    let scope = engine.shared.scopes().next().unwrap().clone();
+    let told = |effects: &[Effect]| Event::Shares {
+        number: asks(effects)[0].number,
+        shares: vec![(scope.clone(), Share::ALL)],
+    };
+    let _ = engine.handle(Event::Appended((1..=5).map(task).collect()), ms(1));
+    // That answer was for the first shard alone: another question follows.
+    let _ = engine.handle(told(&effects), ms(1));
+    let effects = engine.handle(Event::Tick, ms(2));
+    assert_eq!(leases(&engine.handle(told(&effects), ms(240))), [], "one takes 25 ms to gather");
+    assert_eq!(leases(&engine.handle(Event::Tick, ms(265))).len(), 1);
 }

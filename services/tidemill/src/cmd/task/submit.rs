@@ -21,7 +21,7 @@ pub(crate) struct Submit {
     /// What has to be done: 1 to 63 of a-z, 0-9, dot, dash and underscore
     #[arg(required_unless_present = "file")]
     kind: Option<String>,
-    /// Tasks to be streamed, a JSON object a line; `-` is stdin
+    /// Tasks to be streamed, a JSON object a line; `-` is stdin; what depends on others comes after them
     #[arg(
         long,
         value_name = "FILE",
@@ -61,7 +61,7 @@ pub(crate) struct Submit {
     /// Tasks with the same order key run one at a time, in order
     #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
     order_key: String,
-    /// A task that has to succeed before it is started, by its id or its idempotency key
+    /// A task that has to succeed before it is started: `id:ID`, `key:KEY`, or its id or else its idempotency key
     #[arg(long, value_name = "TASK")]
     depends_on: Vec<String>,
     /// What becomes of it when one of those dies or is cancelled
@@ -107,8 +107,14 @@ pub(super) async fn run(new: Submit, client: &Client) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn dependency(name: String) -> Dependency {
-    let task = if name.parse::<Id>().is_ok() { Named::Id(name) } else { Named::Key(name) };
+/// What is named: as it says itself, or by what it looks like.
+fn dependency(name: &str) -> Dependency {
+    let task = match (name.strip_prefix("id:"), name.strip_prefix("key:")) {
+        (Some(id), _) => Named::Id(id.to_owned()),
+        (_, Some(key)) => Named::Key(key.to_owned()),
+        _ if name.parse::<Id>().is_ok() => Named::Id(name.to_owned()),
+        _ => Named::Key(name.to_owned()),
+    };
     Dependency { task: Some(task) }
 }
 
@@ -120,7 +126,7 @@ fn task(new: Submit) -> NewTask {
         // One is what is not said.
         cost: if new.cost == 1 { 0 } else { new.cost },
         order_key: new.order_key,
-        depends_on: new.depends_on.into_iter().map(dependency).collect(),
+        depends_on: new.depends_on.iter().map(|name| dependency(name)).collect(),
         on_dependency_failure: DependencyFailure::from(new.on_dependency_failure).into(),
         ..TaskOptions::default()
     };
@@ -134,5 +140,26 @@ fn task(new: Submit) -> NewTask {
         max_attempts: new.max_attempts,
         options: (options != TaskOptions::default()).then(|| Box::new(options)),
         ..NewTask::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dependency_is_what_it_says_or_looks_like() {
+        const UUID: &str = "01900000-0000-7000-8000-000000000001";
+        let named = |name: &str| dependency(name).task.unwrap();
+        for (given, task) in [
+            (UUID.to_owned(), Named::Id(UUID.into())),
+            ("resize-17".to_owned(), Named::Key("resize-17".into())),
+            (format!("key:{UUID}"), Named::Key(UUID.into())),
+            (format!("id:{UUID}"), Named::Id(UUID.into())),
+            ("id:resize-17".to_owned(), Named::Id("resize-17".into())),
+            ("key:id:1".to_owned(), Named::Key("id:1".into())),
+        ] {
+            assert_eq!(named(&given), task, "{given}");
+        }
     }
 }
