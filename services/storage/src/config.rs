@@ -18,7 +18,8 @@ pub struct Config {
     pub tenant_labels: usize,
     /// For how many days finished tasks are kept, unless they say otherwise.
     pub keep_tasks_days: u32,
-    /// For how many days idempotency keys of tasks are remembered, unless their tasks say otherwise.
+    /// For how many days idempotency keys of tasks are remembered, unless their tasks say otherwise; at least until these have
+    /// ended.
     pub keep_keys_days: u32,
 }
 

@@ -139,6 +139,7 @@ macro_rules! conformance_suite {
             finished_tasks_are_kept_as_long_as_the_store_keeps_tasks
             a_success_is_kept_as_long_as_it_says
             a_sweep_is_bounded
+            the_key_of_a_task_that_has_not_ended_stays
             a_revived_task_is_not_swept
         ]);
         $crate::conformance_suite!(@module $make, settings: [

@@ -1,6 +1,11 @@
 //! The queue steered from the command line: tasks, limits, pauses, schedules.
 
+use std::time::{Duration, Instant};
+
 use crate::mesh::{Mesh, folder};
+
+/// How long a mesh may take for what takes it a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn tasks_limits_and_pauses_are_told_and_explained() {
@@ -44,12 +49,21 @@ fn a_task_that_depends_on_others_says_so_and_a_unique_one_comes_again() {
     let second = ["task", "submit", "report", "--depends-on", "first", "--depends-on", &first_id];
     let second_id = mesh.call(&second).shows(&[]).out.trim().to_owned();
     mesh.call(&["task", "explain", &second_id]).shows(&["depends on key `first` (waiting)", &first_id]);
+    mesh.call(&["task", "submit", "report", "--depends-on", &format!("key:{first_id}")])
+        .expect(2, &["depends_on[0]", &format!("key `{first_id}`")]);
     mesh.call(&["task", "submit", "report", "--depends-on", "nobody"])
         .expect(2, &["depends_on[0]", "key `nobody`"]);
     mesh.call(&["task", "submit", "report", "--unique"]).expect(2, &["--idempotency-key"]);
     mesh.call(&["task", "cancel", &first_id]).shows(&[]);
     // Its owner hears of it within a moment.
-    while !mesh.call(&["task", "list", "--state", "dead"]).shows(&[]).out.contains("report") {}
+    let begun = Instant::now();
+    loop {
+        let dead = mesh.call(&["task", "list", "--state", "dead"]).shows(&[]).out;
+        if dead.contains("report") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "no report is dead; the last list:\n{dead}");
+    }
     mesh.call(&["task", "retry", "--failure-kind", "dependency", "--dry-run"]).shows(&["1 would be"]);
     let again = mesh.call(&first).shows(&[]).out.trim().to_owned();
     assert_ne!(again, first_id, "the first has ended");

@@ -26,11 +26,15 @@ const FIND: &str = "
 
 const UNFINISHED: &str = "SELECT place, created_at FROM queue WHERE place = ANY($1)";
 
+/// Also of a key that a sweep has removed since it was found.
 const TAKE_OVER: &str = "
-    UPDATE task_keys k SET place = s.place, created_at = s.created_at, until = s.until
-    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+    INSERT INTO task_keys (tenant_id, key, place, created_at, until)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
         AS s (tenant_id, key, place, created_at, until)
-    WHERE k.tenant_id = s.tenant_id AND k.key = s.key RETURNING k.place";
+    ORDER BY tenant_id, key COLLATE \"C\"
+    ON CONFLICT (tenant_id, key) DO UPDATE
+        SET place = excluded.place, created_at = excluded.created_at, until = excluded.until
+    RETURNING place";
 
 /// A tenant's key.
 type Key = (i64, String);

@@ -88,7 +88,9 @@ const SWEEPS: [&str; 3] = [
          SELECT ctid FROM history_apart WHERE finished_at <= $1 AND until IS NULL ORDER BY finished_at LIMIT $2
          FOR UPDATE SKIP LOCKED))",
     "DELETE FROM task_keys WHERE ctid = ANY (ARRAY(
-         SELECT ctid FROM task_keys WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))",
+         SELECT k.ctid FROM task_keys k
+         WHERE until <= $1 AND NOT EXISTS (SELECT FROM queue WHERE place = k.place OFFSET 0)
+         ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))",
 ];
 
 #[async_trait]

@@ -190,4 +190,6 @@ const BY_END: &str = "
 
 const KEYS: &str = "
     DELETE FROM task_keys WHERE (tenant_id, key) IN
-        (SELECT tenant_id, key FROM task_keys WHERE until <= ?1 ORDER BY until LIMIT ?2)";
+        (SELECT tenant_id, key FROM task_keys k
+         WHERE until <= ?1 AND NOT EXISTS (SELECT 1 FROM queue WHERE place = k.place)
+         ORDER BY until LIMIT ?2)";

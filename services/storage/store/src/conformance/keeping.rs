@@ -107,19 +107,43 @@ pub async fn a_sweep_is_bounded(store: Shared) {
     assert!((1..=9).contains(&steps));
     sweep(&store, HOUR, at(6) + HOUR + LATE).await;
 
-    let keys = ["a", "b", "c", "d", "e"];
+    let (keys, now) = (["a", "b", "c", "d", "e"], at(100_000));
     let tasks = (1..).zip(keys).map(|(number, key)| keyed(number, key));
-    append(&store, &acme, tasks.collect()).await;
-    let now = at(1_000);
-    assert_eq!(store.sweep(HOUR, 2, now - MICRO).await.unwrap(), 0);
+    for id in append(&store, &acme, tasks.collect()).await {
+        store.cancel_task(&acme, id, now - HOUR).await.unwrap();
+    }
+    assert_eq!(store.sweep(LATE, 2, at(1_000) - MICRO).await.unwrap(), 0);
     let mut steps = Vec::new();
     for _ in 0..4 {
-        steps.push(store.sweep(HOUR, 2, now).await.unwrap());
+        steps.push(store.sweep(LATE, 2, now).await.unwrap());
     }
     assert_eq!(steps, [2, 2, 1, 0]);
-    let rows = keys.map(|key| NewTask { key_until: at(9_000), ..keyed(9, key) });
+    let rows = keys.map(|key| NewTask { key_until: at(900_000), ..keyed(9, key) });
     assert!(append_at(&store, &acme, rows.to_vec(), now).await.iter().all(|row| !row.duplicate));
-    assert_eq!(listed(&store, &acme).await.len(), 10, "keys go, unfinished tasks stay");
+    assert_eq!(listed(&store, &acme).await.len(), 10, "keys go, tasks stay");
+}
+
+/// However long it waits or runs: a second one with its key would be made while it does.
+pub async fn the_key_of_a_task_that_has_not_ended_stays(store: Shared) {
+    let acme = create(&store, "acme").await;
+    let unique = |number, key: &str| NewTask { unique: true, ..keyed(number, key) };
+    let tasks = vec![unique(1, "waits"), keyed(2, "runs"), unique(3, "ended")];
+    let stored = append(&store, &acme, tasks.clone()).await;
+    record(&store, stored[1], 1).await;
+    store.cancel_task(&acme, stored[2], at(6)).await.unwrap();
+    let long = LATE * 100;
+    sweep(&store, long, at(2_000)).await;
+    let anew: Vec<NewTask> =
+        tasks.into_iter().map(|task| NewTask { key_until: at(900_000), ..task }).collect();
+    let rows = append_at(&store, &acme, anew.clone(), at(2_001)).await;
+    let duplicates: Vec<bool> = rows.iter().map(|row| row.duplicate).collect();
+    assert_eq!((duplicates, rows[0].id, rows[1].id), (vec![true, true, false], stored[0], stored[1]));
+    store.cancel_task(&acme, stored[0], at(2_002)).await.unwrap();
+    settle(&store, vec![completion(attempt(stored[1], 1))], vec![], at(2_002)).await;
+    sweep(&store, long, at(2_003)).await;
+    let rows = append_at(&store, &acme, anew, at(2_004)).await;
+    let duplicates: Vec<bool> = rows.iter().map(|row| row.duplicate).collect();
+    assert_eq!(duplicates, [false, false, true], "the keys of those that have ended are gone");
 }
 
 /// A task that was put back is not swept for having been finished once.

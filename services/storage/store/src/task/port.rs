@@ -130,7 +130,8 @@ pub trait TaskStore: Send + Sync + 'static {
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>>;
 
     /// Removes at most `limit` finished tasks and keys whose time is over: successes with a `keep` of their own when
-    /// they have been finished for that long, all others when they have been finished for `keep`; keys at `key_until`.
+    /// they have been finished for that long, all others when they have been finished for `keep`; keys at `key_until`,
+    /// or when their tasks have ended, whichever is later.
     /// How many were removed; 0 when nothing is left to do. Where whole partitions go, they count as one, and their
     /// tasks may go up to two days late, never early.
     async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64>;

@@ -82,8 +82,10 @@ impl State {
             self.tasks.iter().filter(|(_, row)| row.kept_until(keep).is_some_and(|until| until <= now));
         let over: Vec<i64> = over.map(|(place, _)| *place).take(limit as usize).collect();
         over.iter().for_each(|place| self.remove_task(*place));
-        let keys = self.task_keys.iter().filter(|(_, (_, until))| *until <= now).map(|(key, _)| key.clone());
-        let keys: Vec<_> = keys.take(limit as usize - over.len()).collect();
+        let is_unfinished =
+            |id: &Id| self.tasks.get(&id.place()).is_some_and(|row| row.task.id == *id && !row.is_finished());
+        let keys = self.task_keys.iter().filter(|(_, (id, until))| *until <= now && !is_unfinished(id));
+        let keys: Vec<_> = keys.map(|(key, _)| key.clone()).take(limit as usize - over.len()).collect();
         keys.iter().for_each(|key| {
             self.task_keys.remove(key);
         });
