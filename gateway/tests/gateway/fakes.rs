@@ -53,6 +53,7 @@ fn context_of<T>(request: &Request<T>) -> (String, String) {
 #[tonic::async_trait]
 impl SchedulingService for Fakes {
     type WatchQueueStream = Answers<WatchQueueResponse>;
+    type WatchGroupStream = Answers<WatchGroupResponse>;
     type SubmitTaskStreamStream = Answers<SubmitTaskStreamResponse>;
 
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<GetTaskResponse>, Status> {
@@ -116,6 +117,9 @@ impl SchedulingService for Fakes {
         cancel_tasks(CancelTasksRequest) -> CancelTasksResponse;
         retry_tasks(RetryTasksRequest) -> RetryTasksResponse;
         prioritise_task(PrioritiseTaskRequest) -> PrioritiseTaskResponse;
+        get_group(GetGroupRequest) -> GetGroupResponse;
+        list_groups(ListGroupsRequest) -> ListGroupsResponse;
+        watch_group(WatchGroupRequest) -> Self::WatchGroupStream;
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod check;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidemill_kernel::Id;
 use tidemill_proto::storage::v1::FoundTask;
@@ -20,6 +20,8 @@ pub(crate) enum Name {
     Id(Id),
     /// The one with this key, which has not been found yet.
     Key(Box<str>),
+    /// All tasks of this group.
+    Group(Box<str>),
 }
 
 impl Name {
@@ -28,6 +30,7 @@ impl Name {
         match dependency.task.as_ref()? {
             Named::Id(id) => id.parse().ok().map(Self::Id),
             Named::Key(key) => Some(Self::Key(key.as_str().into())),
+            Named::Group(group) => Some(Self::Group(group.as_str().into())),
         }
     }
 
@@ -36,6 +39,7 @@ impl Name {
         let task = match self {
             Self::Id(id) => Named::Id(id.to_string()),
             Self::Key(key) => Named::Key(key.to_string()),
+            Self::Group(group) => Named::Group(group.to_string()),
         };
         Dependency { task: Some(task) }
     }
@@ -49,9 +53,36 @@ pub(crate) enum Verdict {
     /// All that it depends on have ended as they should.
     Run,
     /// It waits for these.
-    Wait(BTreeSet<Id>),
+    Wait(Open),
     /// It will never run, for this reason.
     Die(String),
+}
+
+/// What a task still waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Open {
+    /// Tasks.
+    pub(crate) tasks: BTreeSet<Id>,
+    /// Groups, each with how many of its tasks are open.
+    pub(crate) groups: BTreeMap<String, i64>,
+}
+
+impl Open {
+    fn add(&mut self, name: &Name, found: &FoundTask) {
+        match name {
+            Name::Group(group) => _ = self.groups.insert(group.to_string(), found.open),
+            Name::Id(_) | Name::Key(_) => self.tasks.extend(found.id.parse::<Id>()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// Whether the store knows a task or a group that it was asked for.
+pub(crate) fn is_known(found: &FoundTask) -> bool {
+    !found.id.is_empty() || found.state != 0
 }
 
 /// Decides over a task that stands like `own` and whose dependencies stand like `found`, each at its place. What is known no
@@ -66,25 +97,19 @@ pub(crate) fn judge(
     if !matches!(own.state(), TaskState::Waiting | TaskState::Running) {
         return Verdict::Gone;
     }
-    let mut open = BTreeSet::new();
+    let mut open = Open::default();
     let mut is_missing = false;
     for (name, found) in depends_on.iter().zip(found) {
-        let is_unknown = found.id.is_empty() && matches!(name, Name::Key(_));
+        let is_unknown = !is_known(found) && matches!(name, Name::Key(_));
         let had_failed = matches!(name, Name::Id(id) if failed.contains(id));
         match (found.state(), on_failure) {
-            (TaskState::Waiting | TaskState::Running, _) => open.extend(found.id.parse::<Id>()),
-            (TaskState::Dead | TaskState::Cancelled, DependencyFailure::Wait) => {
-                open.extend(found.id.parse::<Id>());
-            }
+            (TaskState::Waiting | TaskState::Running, _) => open.add(name, found),
+            (TaskState::Dead | TaskState::Cancelled, DependencyFailure::Wait) => open.add(name, found),
             (_, DependencyFailure::Wait) if is_unknown => is_missing = true,
             (TaskState::Unspecified, DependencyFailure::Wait) if had_failed => is_missing = true,
             (_, DependencyFailure::Run) => {}
             (TaskState::Dead | TaskState::Cancelled, _) => {
-                let state = if found.state() == TaskState::Dead { "dead" } else { "cancelled" };
-                return Verdict::Die(format!(
-                    "dependency: task {}, which it depends on, is {state}; retry that one, then this one",
-                    found.id
-                ));
+                return Verdict::Die(reason(name, found));
             }
             _ if is_unknown => {
                 return Verdict::Die(format!(
@@ -96,6 +121,20 @@ pub(crate) fn judge(
         }
     }
     if open.is_empty() && !is_missing { Verdict::Run } else { Verdict::Wait(open) }
+}
+
+/// Why a task dies whose dependency has failed.
+fn reason(name: &Name, found: &FoundTask) -> String {
+    let state = if found.state() == TaskState::Dead { "dead" } else { "cancelled" };
+    match name {
+        Name::Group(group) => format!(
+            "dependency: group `{group}`, which it depends on, has ended with {state} tasks; retry those, then this one"
+        ),
+        Name::Id(_) | Name::Key(_) => format!(
+            "dependency: task {}, which it depends on, is {state}; retry that one, then this one",
+            found.id
+        ),
+    }
 }
 
 /// Which of these a task still waits for, in words; none if it waits for none.
@@ -112,7 +151,13 @@ pub(crate) fn words(depends_on: &[Dependency], found: &[FoundTask]) -> Option<St
     let open: Vec<String> = depends_on
         .iter()
         .zip(found)
-        .filter_map(|(dependency, found)| Some(format!("{} ({})", words_of(dependency), state(found)?)))
+        .filter_map(|(dependency, found)| {
+            let state = state(found)?;
+            Some(match found.open {
+                0 => format!("{} ({state})", words_of(dependency)),
+                open => format!("{} ({open} open)", words_of(dependency)),
+            })
+        })
         .collect();
     let more = open.len().checked_sub(NAMED + 1).map(|more| format!(" and {} more", more + 1));
     let named = open.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
@@ -142,7 +187,7 @@ impl Outside {
 /// What tasks name that are not among themselves, each with the place where it is named.
 ///
 /// # Errors
-/// More names than a submission may have; a circle of tasks that wait for each other, by their keys.
+/// More names than a submission may have; a circle of tasks that wait for each other, by their keys and groups.
 pub(crate) fn outside(tasks: &[NewTask]) -> Result<Vec<Outside>, Fault> {
     let names = |task: &NewTask| task.options.as_ref().map_or(0, |options| options.depends_on.len());
     let mut sum = 0;
@@ -157,16 +202,29 @@ pub(crate) fn outside(tasks: &[NewTask]) -> Result<Vec<Outside>, Fault> {
             return Err((format!("tasks[{place}].options.depends_on"), rule));
         }
     }
+    if sum == 0 {
+        return Ok(Vec::new());
+    }
     let keyed = tasks.iter().enumerate().filter(|(_, task)| !task.key.is_empty());
     let mut places: HashMap<&str, usize> = HashMap::new();
     keyed.for_each(|(place, task)| _ = places.entry(&task.key).or_insert(place));
+    // Groups stand behind the tasks, each waiting for its own.
+    let mut groups: HashMap<&str, usize> = HashMap::new();
     let mut inside: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
+    for (place, task) in tasks.iter().enumerate().filter(|(_, task)| !task.group.is_empty()) {
+        let group = *groups.entry(&task.group).or_insert(inside.len());
+        if group == inside.len() {
+            inside.push(Vec::new());
+        }
+        inside[group].push(place);
+    }
     let mut outside = Vec::new();
     for (place, task) in tasks.iter().enumerate() {
         let depends_on = task.options.iter().flat_map(|options| &options.depends_on);
         for (number, dependency) in depends_on.enumerate() {
             let among = match &dependency.task {
                 Some(Named::Key(key)) => places.get(key.as_str()),
+                Some(Named::Group(group)) => groups.get(group.as_str()),
                 _ => None,
             };
             match among {
@@ -175,14 +233,28 @@ pub(crate) fn outside(tasks: &[NewTask]) -> Result<Vec<Outside>, Fault> {
             }
         }
     }
-    match circle(&inside) {
-        None => Ok(outside),
-        Some(circle) => {
-            let keys: Vec<&str> = circle.iter().map(|place| tasks[*place].key.as_str()).collect();
-            let rule = format!("waits for itself: {}; break the circle", keys.join(" -> "));
-            Err((format!("tasks[{}].options.depends_on", circle[0]), rule))
-        }
+    circle(&inside).map_or(Ok(outside), |circle| Err(waits_for_itself(tasks, circle)))
+}
+
+/// The fault of a circle, told from a task on.
+fn waits_for_itself(tasks: &[NewTask], mut circle: Vec<usize>) -> Fault {
+    if circle[0] >= tasks.len() {
+        circle.remove(0);
+        circle.push(circle[0]);
     }
+    let first = circle[0];
+    // A group is followed by one of its tasks.
+    let name = |(index, place): (usize, &usize)| match tasks.get(*place) {
+        Some(task) if task.key.is_empty() => format!("tasks[{place}]"),
+        Some(task) => task.key.clone(),
+        None => {
+            let member = circle.get(index + 1).and_then(|member| tasks.get(*member));
+            format!("group `{}`", member.map_or("", |member| member.group.as_str()))
+        }
+    };
+    let names: Vec<String> = circle.iter().enumerate().map(name).collect();
+    let rule = format!("waits for itself: {}; break the circle", names.join(" -> "));
+    (format!("tasks[{first}].options.depends_on"), rule)
 }
 
 /// The fault of a submission that names a task which is not there.
@@ -191,6 +263,10 @@ pub(crate) fn unknown(named: &Outside) -> Fault {
     let rule = match &dependency.task {
         Some(Named::Key(_)) => format!(
             "names no task: none has the {}; submit it before this one or, but in a stream, together with it",
+            words_of(dependency)
+        ),
+        Some(Named::Group(_)) => format!(
+            "names no group: there is no {}; submit its tasks before this one or together with it",
             words_of(dependency)
         ),
         _ => format!(
@@ -205,6 +281,7 @@ fn words_of(dependency: &Dependency) -> String {
     match &dependency.task {
         Some(Named::Id(id)) => format!("task {id}"),
         Some(Named::Key(key)) => format!("key `{key}`"),
+        Some(Named::Group(group)) => format!("group `{group}`"),
         None => "task".to_owned(),
     }
 }

@@ -25,6 +25,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod waited;
 mod words;
 
 use std::collections::BTreeMap;

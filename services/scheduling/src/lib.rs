@@ -22,6 +22,7 @@ mod metrics;
 mod partition;
 pub mod peers;
 mod perform;
+mod progress;
 pub mod scaling;
 mod schedule;
 pub mod service;

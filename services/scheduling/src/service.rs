@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use tidemill_chassis::telemetry::span;
-use tidemill_chassis::{Context, FaultExt, Wire, Written, sleep};
+use tidemill_chassis::{Context, FaultExt, Wire, Written};
 use tidemill_kernel::{ErrorKind, Fault, Id, Priority, TenantName};
 use tidemill_proto::scheduling::v1 as api;
 use tidemill_proto::scheduling::v1::scheduling_service_server::SchedulingService;
@@ -167,42 +167,6 @@ impl Scheduling {
         }
         answer
     }
-
-    /// Sends the queue's state whenever it changed, until the caller leaves or the scheduler stops.
-    async fn watch(
-        self,
-        context: Context,
-        tenant: TenantName,
-        every: Duration,
-        to: mpsc::Sender<Result<api::WatchQueueResponse, Status>>,
-    ) {
-        let mut last = None;
-        loop {
-            let item = match self.queue(&context, &tenant).await {
-                Ok(queue) if last.as_ref() == Some(&queue) => None,
-                Ok(queue) => {
-                    last = Some(queue.clone());
-                    Some(Ok(api::WatchQueueResponse { queue: Some(queue) }))
-                }
-                Err(fault) => Some(Err(fault)),
-            };
-            let failed = matches!(item, Some(Err(_)));
-            if let Some(item) = item
-                && (to.send(item).await.is_err() || failed)
-            {
-                return;
-            }
-            tokio::select! {
-                () = sleep(every) => {}
-                () = to.closed() => return,
-                () = self.handle.ended() => {
-                    let fault = Status::unavailable("the scheduler is stopping; watch again in a moment");
-                    let _ = to.send(Err(fault)).await;
-                    return;
-                }
-            }
-        }
-    }
 }
 
 #[tonic::async_trait]
@@ -344,9 +308,48 @@ impl SchedulingService for Scheduling {
         let tenant = context.tenant()?.clone();
         let every =
             request.into_inner().interval.as_ref().map_or(Duration::from_secs(1), length).max(SHORTEST_WATCH);
-        let (to, items) = mpsc::channel(1);
-        tokio::spawn(self.clone().watch(context, tenant, every, to));
-        Ok(Response::new(Box::pin(ReceiverStream::new(items))))
+        let look = move |service: Self| {
+            let (context, tenant) = (context.clone(), tenant.clone());
+            async move {
+                let queue = Some(service.queue(&context, &tenant).await?);
+                Ok((api::WatchQueueResponse { queue }, false))
+            }
+        };
+        Ok(Response::new(Box::pin(self.watch(every, look))))
+    }
+
+    async fn get_group(
+        &self,
+        request: Request<api::GetGroupRequest>,
+    ) -> Result<Response<api::GetGroupResponse>, Status> {
+        let context = Context::of(&request);
+        let group = self.group(&context, context.tenant()?, &request.into_inner().name).await?;
+        Ok(Response::new(api::GetGroupResponse { group: Some(group) }))
+    }
+
+    async fn list_groups(
+        &self,
+        request: Request<api::ListGroupsRequest>,
+    ) -> Result<Response<api::ListGroupsResponse>, Status> {
+        let context = Context::of(&request);
+        let tenant = context.tenant()?.to_string();
+        let api::ListGroupsRequest { page_size, page_token } = request.into_inner();
+        let request = store::PageGroupsRequest { tenant, page_size, page_token };
+        let page = self.tasks.clone().page_groups(context.request(request)).await?.into_inner();
+        let store::PageGroupsResponse { groups, next_page_token } = page;
+        Ok(Response::new(api::ListGroupsResponse { groups, next_page_token }))
+    }
+
+    type WatchGroupStream = Pin<Box<dyn Stream<Item = Result<api::WatchGroupResponse, Status>> + Send>>;
+
+    async fn watch_group(
+        &self,
+        request: Request<api::WatchGroupRequest>,
+    ) -> Result<Response<Self::WatchGroupStream>, Status> {
+        // The stream outlives the deadline of the call that opened it.
+        let context = Context { deadline: None, ..Context::of(&request) };
+        let (tenant, name) = (context.tenant()?.clone(), request.into_inner().name);
+        Ok(Response::new(Box::pin(self.watch_to_its_end(context, tenant, name))))
     }
 }
 

@@ -219,6 +219,7 @@ pub(crate) fn waiting(tenant: &str, new: NewTask, id: &str) -> Option<Task> {
         trace_parent: new.trace_parent,
         keep: new.keep,
         options: new.options,
+        group: new.group,
         ..Task::default()
     })
 }

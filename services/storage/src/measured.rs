@@ -12,8 +12,8 @@ use tidemill_store::content::{
 };
 use tidemill_store::setting::{Setting, SettingSort};
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
-    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
+    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::tenant::{Key, Tenant};
 use tidemill_store::{
@@ -181,6 +181,8 @@ measure!(TaskStore {
     fn load_tasks(this, tasks: Vec<Id>) -> Vec<Task>;
     fn load_running(this, shard: Shard, after: i64, limit: u32) -> Vec<(Task, Id)>;
     fn count_tasks(this, tenant: &TenantName) -> Vec<TaskCount>;
+    fn group(this, tenant: &TenantName, name: &str) -> Option<Group>;
+    fn page_groups(this, tenant: &TenantName, page: PageRequest) -> Page<Group>;
     fn sweep(this, keep: Duration, limit: u32, now: Timestamp) -> u64;
 });
 

@@ -9,10 +9,11 @@ use tidemill_proto::storage::v1::{
     CountTasksRequest, CountTasksResponse, DropTaskRequest, DropTaskResponse, FindTasksRequest,
     FindTasksResponse, ListQueuesRequest, ListQueuesResponse, LoadNewRequest, LoadNewResponse,
     LoadRunningRequest, LoadRunningResponse, LoadTasksRequest, LoadTasksResponse, LoadWaitingRequest,
-    LoadWaitingResponse, MoveTaskRequest, MoveTaskResponse, PageTasksRequest, PageTasksResponse,
-    ReadTaskRequest, ReadTaskResponse, RecordLeasesRequest, RecordLeasesResponse, ReviveTaskRequest,
-    ReviveTaskResponse, RunningTask, SaveProgressRequest, SaveProgressResponse, SettleTasksRequest,
-    SettleTasksResponse, SteerTasksRequest, SteerTasksResponse,
+    LoadWaitingResponse, MoveTaskRequest, MoveTaskResponse, PageGroupsRequest, PageGroupsResponse,
+    PageTasksRequest, PageTasksResponse, ReadGroupRequest, ReadGroupResponse, ReadTaskRequest,
+    ReadTaskResponse, RecordLeasesRequest, RecordLeasesResponse, ReviveTaskRequest, ReviveTaskResponse,
+    RunningTask, SaveProgressRequest, SaveProgressResponse, SettleTasksRequest, SettleTasksResponse,
+    SteerTasksRequest, SteerTasksResponse,
 };
 use tidemill_store as store;
 use tidemill_store::task::AppendedTask;
@@ -24,7 +25,8 @@ use crate::convert::rule;
 use crate::convert::selection::decode_selection;
 use crate::convert::shard::{decode_claim, decode_fence, decode_shard, encode_board};
 use crate::convert::task::{
-    Arrival, decode_batches, decode_state, encode_appended_task, encode_depth, encode_task, encode_task_count,
+    Arrival, decode_batches, decode_state, encode_appended_task, encode_depth, encode_group, encode_task,
+    encode_task_count,
 };
 use crate::{Deps, Error, Result};
 
@@ -244,5 +246,28 @@ impl TaskStoreService for Tasks {
         let tenant = rule::tenant("tenant", &request.into_inner().tenant)?;
         let counts = reading.count_tasks(&tenant).await.map_err(Error::Store)?;
         Ok(Response::new(CountTasksResponse { counts: counts.into_iter().map(encode_task_count).collect() }))
+    }
+
+    async fn read_group(
+        &self,
+        request: Request<ReadGroupRequest>,
+    ) -> Result<Response<ReadGroupResponse>, Status> {
+        let request = request.into_inner();
+        let (tenant, name) = (rule::tenant("tenant", &request.tenant)?, rule::group("name", request.name)?);
+        let found = self.0.store.group(&tenant, &name).await.map_err(Error::Store)?;
+        let group = found.ok_or(Error::Store(store::Error::NotFound { what: "group", name }))?;
+        Ok(Response::new(ReadGroupResponse { group: Some(encode_group(group)) }))
+    }
+
+    async fn page_groups(
+        &self,
+        request: Request<PageGroupsRequest>,
+    ) -> Result<Response<PageGroupsResponse>, Status> {
+        let reading = self.0.reading(&Context::of(&request))?;
+        let request = request.into_inner();
+        let tenant = rule::tenant("tenant", &request.tenant)?;
+        let page = rule::page(request.page_size, request.page_token)?;
+        let page = reading.page_groups(&tenant, page).await.map_err(Error::Store)?.map(encode_group);
+        Ok(Response::new(PageGroupsResponse { groups: page.items, next_page_token: page.next_token }))
     }
 }

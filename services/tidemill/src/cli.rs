@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd::{
-    completion, config, demo, doctor, health, limit, migrate, push, query, queue, recipe, reference, results,
-    scale, schedule, serve, source, status, task, tenant, up,
+    completion, config, demo, doctor, group, health, limit, migrate, push, query, queue, recipe, reference,
+    results, scale, schedule, serve, source, status, task, tenant, up,
 };
 use crate::exit::CODES;
 
@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Tasks of the queue
     #[command(subcommand)]
     Task(task::Action),
+    /// Groups of tasks: how far they are
+    #[command(subcommand)]
+    Group(group::Action),
     /// Pause and resume the queue
     #[command(subcommand)]
     Queue(queue::Action),

@@ -4,6 +4,7 @@ pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod group;
 pub(crate) mod health;
 pub(crate) mod label;
 pub(crate) mod limit;
@@ -44,6 +45,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Recipe(action) => recipe::run(action, &connect().await?).await,
         Command::Results(args) => results::run(args, &connect().await?).await,
         Command::Task(action) => task::run(action, &connect().await?).await,
+        Command::Group(action) => group::run(action, &connect().await?).await,
         Command::Queue(action) => queue::run(action, &connect().await?).await,
         Command::Limit(action) => limit::run(action, &connect().await?).await,
         Command::Schedule(action) => schedule::run(action, &connect().await?).await,

@@ -14,11 +14,11 @@ use tidemill_storage::convert::rule;
 use tidemill_storage::convert::selection::encode_selection;
 use tidemill_storage::convert::shard::{decode_board, encode_claim, encode_fence};
 use tidemill_storage::convert::task::{
-    decode_appended_task, decode_depth, decode_task, decode_task_count, encode_new_task,
+    decode_appended_task, decode_depth, decode_group, decode_task, decode_task_count, encode_new_task,
 };
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
-    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
+    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::{Result, TaskStore};
 
@@ -193,7 +193,7 @@ impl TaskStore for GrpcStore {
     ) -> Result<Vec<Option<Standing>>> {
         let tasks = references.into_iter().map(encode_reference).collect();
         let request = api::FindTasksRequest { tenant: tenant.to_string(), tasks };
-        read_all(call(self.tasks().find_tasks(request)).await?.tasks, decode_standing)
+        read_all(call(self.tasks().find_tasks(request)).await?.tasks, |found| decode_standing(&found))
     }
 
     async fn load_running(&self, shard: Shard, after: i64, most: u32) -> Result<Vec<(Task, Id)>> {
@@ -209,6 +209,22 @@ impl TaskStore for GrpcStore {
         let request = api::CountTasksRequest { tenant: tenant.to_string() };
         let answer = call(self.tasks().count_tasks(request)).await?;
         read_all(answer.counts, |message| decode_task_count(&message))
+    }
+
+    async fn group(&self, tenant: &TenantName, name: &str) -> Result<Option<Group>> {
+        let request = api::ReadGroupRequest { tenant: tenant.to_string(), name: name.to_owned() };
+        let Some(answer) = found(call(self.tasks().read_group(request)).await)? else { return Ok(None) };
+        read(rule::present("group", answer.group).and_then(decode_group)).map(Some)
+    }
+
+    async fn page_groups(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Group>> {
+        let request = api::PageGroupsRequest {
+            tenant: tenant.to_string(),
+            page_size: page.size as i32,
+            page_token: page.token,
+        };
+        let answer = call(self.tasks().page_groups(request)).await?;
+        Ok(Page { items: read_all(answer.groups, decode_group)?, next_token: answer.next_page_token })
     }
 
     async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64> {

@@ -7,7 +7,7 @@ use tidemill_proto::types::v1::dependency::Task as Named;
 use tidemill_proto::types::v1::{Dependency, NewTask};
 use tonic::Status;
 
-use super::{Outside, outside, unknown};
+use super::{Outside, is_known, outside, unknown};
 use crate::service::Scheduling;
 use crate::submit::is_refusal;
 
@@ -24,7 +24,7 @@ impl Scheduling {
         let references = named.iter().map(|one| one.dependency.clone()).collect();
         let found = self.find(context, references).await;
         let found = found.map_err(|status| of_the_caller(&status, &named))?;
-        let missing = named.iter().zip(&found).filter(|(_, found)| found.id.is_empty());
+        let missing = named.iter().zip(&found).filter(|(_, found)| !is_known(found));
         let mut missing: Vec<&Outside> = missing.map(|(named, _)| named).collect();
         missing.dedup_by_key(|one| one.place);
         let known = self.known(context, &missing, tasks).await?;
@@ -51,9 +51,9 @@ impl Scheduling {
             answer => answer?,
         };
         let mut found = found.into_iter();
-        let is_known =
+        let is_there =
             |task: &NewTask| may_be_known(task) && found.next().is_some_and(|found| !found.id.is_empty());
-        Ok(own.map(is_known).collect())
+        Ok(own.map(is_there).collect())
     }
 
     async fn find(&self, context: &Context, tasks: Vec<Dependency>) -> Result<Vec<FoundTask>, Status> {

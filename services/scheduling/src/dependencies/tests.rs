@@ -16,11 +16,30 @@ fn keyed(key: &str, depends_on: &[&str]) -> NewTask {
 }
 
 fn stands(number: i64, state: TaskState) -> FoundTask {
-    FoundTask { id: id(number).to_string(), state: state.into() }
+    FoundTask { id: id(number).to_string(), state: state.into(), open: 0 }
 }
 
 fn id(number: i64) -> Id {
     Id::placed(tidemill_kernel::Timestamp::from_micros(1_000), number)
+}
+
+fn waits<const COUNT: usize>(numbers: [i64; COUNT]) -> Verdict {
+    Verdict::Wait(Open { tasks: numbers.map(id).into(), ..Open::default() })
+}
+
+/// What becomes of a task that depends on a group that stands so.
+fn decide_group(state: TaskState, open: i64, on_failure: DependencyFailure) -> Verdict {
+    let found = [FoundTask { id: String::new(), state: state.into(), open }];
+    judge(&stands(99, TaskState::Waiting), &[Name::Group("g".into())], &found, on_failure, &BTreeSet::new())
+}
+
+fn on_group(group: &str) -> Dependency {
+    Dependency { task: Some(Named::Group(group.into())) }
+}
+
+fn member(key: &str, group: &str, depends_on: Vec<Dependency>) -> NewTask {
+    let options = Some(Box::new(TaskOptions { depends_on, ..TaskOptions::default() }));
+    NewTask { key: key.into(), group: group.into(), options, ..NewTask::default() }
 }
 
 fn decide(found: &[FoundTask], on_failure: DependencyFailure) -> Verdict {
@@ -30,7 +49,7 @@ fn decide(found: &[FoundTask], on_failure: DependencyFailure) -> Verdict {
 
 #[test]
 fn a_task_runs_when_all_have_succeeded_kept_or_not() {
-    let gone = FoundTask { id: id(2).to_string(), state: 0 };
+    let gone = FoundTask { id: id(2).to_string(), ..FoundTask::default() };
     let found = [stands(1, TaskState::Succeeded), gone];
     assert_eq!(decide(&found, DependencyFailure::Die), Verdict::Run);
     assert_eq!(
@@ -48,7 +67,7 @@ fn unknown_by_id(on_failure: DependencyFailure, failed: &[Id]) -> Verdict {
 
 #[test]
 fn one_that_waits_for_a_failure_to_be_mended_goes_on_waiting_when_that_is_known_no_more() {
-    assert_eq!(unknown_by_id(DependencyFailure::Wait, &[id(3)]), Verdict::Wait(BTreeSet::new()));
+    assert_eq!(unknown_by_id(DependencyFailure::Wait, &[id(3)]), waits([]));
     assert_eq!(unknown_by_id(DependencyFailure::Wait, &[id(4)]), Verdict::Run);
     assert_eq!(unknown_by_id(DependencyFailure::Run, &[id(3)]), Verdict::Run);
 }
@@ -58,7 +77,7 @@ fn it_waits_for_those_that_have_not_ended_whatever_it_does_about_failures() {
     let found =
         [stands(1, TaskState::Succeeded), stands(2, TaskState::Waiting), stands(3, TaskState::Running)];
     for on_failure in [DependencyFailure::Die, DependencyFailure::Run, DependencyFailure::Wait] {
-        assert_eq!(decide(&found, on_failure), Verdict::Wait([id(2), id(3)].into()));
+        assert_eq!(decide(&found, on_failure), waits([2, 3]));
     }
 }
 
@@ -70,9 +89,9 @@ fn a_failure_kills_it_lets_it_run_or_makes_it_wait() {
             let Verdict::Die(error) = decide(&found, on_failure) else { panic!("{on_failure:?}") };
             assert!(error.starts_with("dependency: ") && error.contains(&id(1).to_string()), "{error}");
         }
-        assert_eq!(decide(&found, DependencyFailure::Run), Verdict::Wait([id(2)].into()));
+        assert_eq!(decide(&found, DependencyFailure::Run), waits([2]));
         assert_eq!(decide(&found[..1], DependencyFailure::Run), Verdict::Run);
-        assert_eq!(decide(&found, DependencyFailure::Wait), Verdict::Wait([id(1), id(2)].into()));
+        assert_eq!(decide(&found, DependencyFailure::Wait), waits([1, 2]));
     }
 }
 
@@ -83,7 +102,44 @@ fn a_key_that_nobody_has_kills_it_unless_it_waits_or_does_not_mind() {
         matches!(decide(&nobody, DependencyFailure::Die), Verdict::Die(error) if error.contains("key `x`"))
     );
     assert_eq!(decide(&nobody, DependencyFailure::Run), Verdict::Run);
-    assert_eq!(decide(&nobody, DependencyFailure::Wait), Verdict::Wait(BTreeSet::new()));
+    assert_eq!(decide(&nobody, DependencyFailure::Wait), waits([]));
+}
+
+#[test]
+fn a_group_is_waited_for_until_none_is_open_whatever_has_failed() {
+    let waits = |open| Verdict::Wait(Open { groups: [("g".to_owned(), open)].into(), ..Open::default() });
+    for on_failure in [DependencyFailure::Die, DependencyFailure::Run, DependencyFailure::Wait] {
+        assert_eq!(decide_group(TaskState::Waiting, 3, on_failure), waits(3));
+        assert_eq!(decide_group(TaskState::Succeeded, 0, on_failure), Verdict::Run);
+        assert_eq!(decide_group(TaskState::Unspecified, 0, on_failure), Verdict::Run, "it was swept");
+    }
+    for (state, word) in [(TaskState::Dead, "dead"), (TaskState::Cancelled, "cancelled")] {
+        let Verdict::Die(error) = decide_group(state, 0, DependencyFailure::Die) else { panic!("{state:?}") };
+        assert!(error.starts_with("dependency: group `g`") && error.contains(word), "{error}");
+        assert_eq!(decide_group(state, 0, DependencyFailure::Run), Verdict::Run);
+        assert_eq!(decide_group(state, 0, DependencyFailure::Wait), waits(0));
+    }
+    let open = [FoundTask { id: String::new(), state: TaskState::Waiting.into(), open: 7 }];
+    assert_eq!(words(&[on_group("g")], &open).unwrap(), "it depends on group `g` (7 open)");
+}
+
+#[test]
+fn a_task_may_not_wait_for_a_group_that_waits_for_it() {
+    let own = [member("me", "g", vec![on_group("g")])];
+    let (field, rule) = outside(&own).unwrap_err();
+    assert_eq!(field, "tasks[0].options.depends_on");
+    assert!(rule.contains("me -> group `g` -> me"), "{rule}");
+    let around = [
+        member("", "g", vec![on_key("end")]),
+        member("x", "g", vec![]),
+        member("end", "h", vec![on_group("g")]),
+    ];
+    let (_, rule) = outside(&around).unwrap_err();
+    assert!(rule.contains("tasks[0] -> end -> group `g` -> tasks[0]"), "{rule}");
+    let fine = [member("end", "", vec![on_group("g"), on_group("h")]), member("a", "g", vec![])];
+    let outside = outside(&fine).unwrap();
+    assert_eq!((outside.len(), unknown(&outside[0]).0.as_str()), (1, "tasks[0].options.depends_on[1]"));
+    assert!(unknown(&outside[0]).1.contains("there is no group `h`"));
 }
 
 #[test]

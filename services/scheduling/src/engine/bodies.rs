@@ -51,6 +51,11 @@ impl Bodies {
         Some(task)
     }
 
+    /// A task that is kept.
+    pub(super) fn get(&self, id: Id) -> Option<&Task> {
+        self.tasks.get(&id).map(Box::as_ref)
+    }
+
     /// How many are kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

@@ -1,10 +1,10 @@
-//! Tasks that wait for others to succeed.
+//! Tasks that wait for others to succeed, or for whole groups of them.
 //!
 //! Whether a task may run is never stored: it follows from how the tasks that it depends on stand, and the store is asked for
 //! that when the task comes into memory and when the last of those has ended. So nothing can be lost between the two, and
 //! whoever takes a shard over asks anew. What ends while the store answers is remembered until it has ([`Questions`]); what is
 //! missed all the same (a task cancelled by a call that could not tell of it) comes out when the store is asked again after a
-//! while.
+//! while. Of a group the store says how many tasks are open: when as many ends were heard of, it is asked again ([`Groups`]).
 
 mod questions;
 
@@ -20,8 +20,9 @@ use tidemill_proto::time::from_micros;
 use tidemill_proto::types::v1::{Dependency, DependencyFailure, Task, TaskState};
 
 use self::questions::Questions;
+use super::waited::Groups;
 use super::{Effect, Ended, Ending, Engine};
-use crate::dependencies::{Name, Verdict, judge};
+use crate::dependencies::{Name, Open, Verdict, judge};
 
 /// The most references of one question to the store.
 const ASK: usize = 2_000;
@@ -55,6 +56,7 @@ pub(super) struct Dependents {
     questions: Questions,
     /// The last one that was asked for although nothing was heard.
     again: Option<Id>,
+    groups: Groups,
 }
 
 /// A task that waits for others.
@@ -65,7 +67,9 @@ struct Dependent {
     depends_on: Vec<Name>,
     on_failure: DependencyFailure,
     /// Those that have not ended, as far as is known.
-    open: BTreeSet<Id>,
+    open: Open,
+    /// The group that it belongs to itself; empty for none.
+    group: String,
     /// Those that have failed, as far as is known, if it waits for them to be mended.
     failed: BTreeSet<Id>,
     /// The last question about it; answers to older ones tell of another life of the task.
@@ -96,11 +100,11 @@ impl Dependent {
 
     /// A task has ended; whether that may decide what becomes of this one.
     fn on_end(&mut self, task: Id, succeeded: bool) -> bool {
-        self.open.remove(&task);
+        self.open.tasks.remove(&task);
         if succeeded {
             self.failed.remove(&task);
         }
-        self.open.is_empty() || (!succeeded && self.on_failure != DependencyFailure::Run)
+        self.open.tasks.is_empty() || (!succeeded && self.on_failure != DependencyFailure::Run)
     }
 }
 
@@ -121,7 +125,7 @@ impl Dependents {
     /// How much is remembered.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.by_dependency.len() + self.unasked.len() + self.questions.len()
+        self.waiting.len() + self.by_dependency.len() + self.unasked.len() + self.questions.len() + self.groups.len()
     }
 
     fn ask_for(&mut self, task: Id) {
@@ -141,7 +145,8 @@ impl Dependents {
                 self.unasked.remove(&dependent.candidate.tenant);
             }
         }
-        unlink(&mut self.by_dependency, task, &dependent.open);
+        unlink(&mut self.by_dependency, task, &dependent.open.tasks);
+        self.groups.leave_all(task, dependent.open.groups.keys());
         Some(dependent)
     }
 
@@ -159,21 +164,38 @@ impl Dependents {
         }
     }
 
+    /// A task of a group, if it is one of a group, has ended.
+    pub(super) fn on_group_end(&mut self, task: Id, group: &str) {
+        if !group.is_empty() && self.minds_groups() {
+            let decided = self.groups.on_end(task, group, self.questions.last_if_open());
+            decided.into_iter().for_each(|id| self.ask_for(id));
+        }
+    }
+
+    /// Whether it has to hear of the ends of tasks of groups.
+    fn minds_groups(&self) -> bool {
+        !self.waiting.is_empty() && (self.questions.last_if_open().is_some() || !self.groups.is_empty())
+    }
+
     /// A task waits for these, as the answer to this question says. What has ended since it was asked is taken off, and only
     /// what that may decide is asked for again: by the next question, whose answer shows it.
-    fn wait_for(&mut self, task: Id, open: BTreeSet<Id>, number: u64) {
+    fn wait_for(&mut self, task: Id, open: Open, number: u64) {
         let Some(dependent) = self.waiting.get_mut(&task) else { return };
         let of_old = std::mem::replace(&mut dependent.open, open);
-        let known: BTreeSet<Id> = dependent.open.union(&dependent.failed).copied().collect();
+        let known: BTreeSet<Id> = dependent.open.tasks.union(&dependent.failed).copied().collect();
         let mut is_decided = false;
         for id in known {
             if let Some(succeeded) = self.questions.ended_since(number, id) {
                 is_decided |= dependent.on_end(id, succeeded);
             }
         }
-        unlink(&mut self.by_dependency, task, &of_old);
-        for id in &dependent.open {
+        unlink(&mut self.by_dependency, task, &of_old.tasks);
+        for id in &dependent.open.tasks {
             self.by_dependency.entry(*id).or_default().insert(task);
+        }
+        self.groups.leave_all(task, of_old.groups.keys());
+        for (group, count) in &dependent.open.groups {
+            is_decided |= self.groups.wait_for(task, group, *count, number);
         }
         if is_decided {
             self.ask_for(task);
@@ -245,7 +267,8 @@ impl Engine {
             run_at,
             depends_on: options.depends_on.iter().filter_map(Name::of).collect(),
             on_failure: options.on_dependency_failure(),
-            open: BTreeSet::new(),
+            open: Open::default(),
+            group: task.group.clone(),
             failed: BTreeSet::new(),
             asked: 0,
             asked_at: Timestamp::default(),
@@ -295,6 +318,7 @@ impl Engine {
             }
         }
         self.dependents.questions.end(asked.number);
+        self.dependents.groups.forget_ends(self.dependents.questions.oldest());
         self.settle(None, endings, effects);
     }
 
@@ -302,6 +326,24 @@ impl Engine {
         if let Some(Dependent { candidate, run_at, .. }) = self.dependents.remove(task) {
             self.know_tenant(&candidate.tenant, effects);
             self.wait_again(candidate, run_at, now);
+        }
+    }
+
+    /// A task is over, perhaps one of a group that is waited for: if that cannot be told, it may be of any.
+    pub(super) fn note_group_end(&mut self, id: Id) {
+        if !self.dependents.minds_groups() {
+            return;
+        }
+        let held = self.held.get(&id).map(|held| held.group.clone());
+        let kept_back = || self.dependents.waiting.get(&id).map(|dependent| dependent.group.clone());
+        let group = held.or_else(kept_back).or_else(|| self.bodies.get(id).map(|task| task.group.clone()));
+        match group {
+            Some(group) => self.dependents.on_group_end(id, &group),
+            None => {
+                let last = self.dependents.questions.last_if_open();
+                let anew = self.dependents.groups.on_any_end(Shard::of_place(id.place()), last);
+                anew.into_iter().for_each(|id| self.dependents.ask_for(id));
+            }
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Held {
     pub(super) attempt: u32,
     pub(super) max_attempts: u32,
     pub(super) retry: Option<Box<RetryPolicy>>,
+    /// Its group; empty for none.
+    pub(super) group: String,
     /// The store was told of it, or is being told.
     pub(super) recorded: bool,
     /// The store has said that it knows of it.
@@ -87,6 +89,7 @@ impl Engine {
                 started_at: Timestamp::from_micros(started_at),
                 attempt: u32::try_from(task.attempt).unwrap_or(0),
                 max_attempts: u32::try_from(task.max_attempts).unwrap_or(0),
+                group: task.group,
                 retry: task.options.and_then(|options| options.retry).map(Box::new),
                 recorded: true,
                 written: true,
@@ -174,6 +177,7 @@ impl Engine {
 
     /// Forgets a task that is no longer to be run: it was cancelled, or is finished otherwise.
     pub(super) fn on_cancelled(&mut self, task: Id, effects: &mut Vec<Effect>) {
+        self.note_group_end(task);
         self.forget_delayed(task);
         self.forget_task(task);
         self.policy.remove(task);

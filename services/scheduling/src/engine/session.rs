@@ -199,6 +199,7 @@ impl Engine {
             attempt: u32::try_from(task.attempt).unwrap_or(1),
             max_attempts: u32::try_from(task.max_attempts).unwrap_or(1),
             retry: task.options.as_ref().and_then(|options| options.retry.clone()).map(Box::new),
+            group: task.group.clone(),
             recorded: was_recorded,
             written: false,
             ending: false,
@@ -251,6 +252,7 @@ impl Engine {
                 found => {
                     if found.is_none() {
                         self.policy.finished(id);
+                        self.note_group_end(id);
                         self.forget_task(id);
                     }
                     self.on_credits(session, 1);

@@ -293,6 +293,7 @@ impl Engine {
                     self.wait_again(held.candidate, run_at, now);
                 }
                 ending => {
+                    self.dependents.on_group_end(ended.task, &held.group);
                     if accepted && matches!(ending, Ending::Completed(_)) {
                         self.dependents.on_end(ended.task, true);
                     }

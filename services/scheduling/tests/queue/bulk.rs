@@ -16,7 +16,12 @@ fn by_hand() -> TaskFilter {
 }
 
 impl Mesh {
-    async fn cancel(&mut self, filter: &TaskFilter, dry_run: bool, token: &str) -> CancelTasksResponse {
+    pub(crate) async fn cancel(
+        &mut self,
+        filter: &TaskFilter,
+        dry_run: bool,
+        token: &str,
+    ) -> CancelTasksResponse {
         let request = CancelTasksRequest { filter: Some(filter.clone()), dry_run, page_token: token.into() };
         self.queue.cancel_tasks(self.context.request(request)).await.unwrap().into_inner()
     }

@@ -38,7 +38,7 @@ impl Mesh {
     }
 
     /// The field and the rule that a submission is refused for.
-    async fn refusal(&mut self, tasks: Vec<NewTask>) -> (String, String) {
+    pub(crate) async fn refusal(&mut self, tasks: Vec<NewTask>) -> (String, String) {
         let request = self.context.request(SubmitTasksRequest { tasks });
         let status = self.queue.submit_tasks(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);

@@ -5,6 +5,7 @@ mod bulk;
 mod dependencies;
 mod faults;
 mod flaky;
+mod groups;
 mod limits;
 mod mesh;
 mod owners;

@@ -59,6 +59,17 @@ impl Handler for Obedient {
                 let circle = vec![after(task("", "one"), &["other"]), after(task("", "other"), &["one"])];
                 Ok(Done { follow_ups: circle, ..Done::default() })
             }
+            (payload, _) if payload.starts_with("spawn ") => {
+                let left: u32 = payload["spawn ".len()..].parse().unwrap();
+                let next = |left| NewTask {
+                    group: attempt.task.group.clone(),
+                    ..task(&format!("spawn {left}"), "")
+                };
+                Ok(Done {
+                    follow_ups: left.checked_sub(1).map(next).into_iter().collect(),
+                    ..Done::default()
+                })
+            }
             ("follow", _) => Ok(Done { follow_ups: vec![task("followed", "next")], ..Done::default() }),
             _ => Ok(Done { result: "\"done\"".into(), ..Done::default() }),
         }

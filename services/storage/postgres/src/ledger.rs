@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use sqlx::query_as;
-use tidemill_kernel::TenantName;
+use tidemill_kernel::{TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::content::Counts;
-use tidemill_store::task::TaskState;
+use tidemill_store::task::{GroupChange, TaskState};
 
 use crate::database::Database;
 use crate::reader::Source;
@@ -29,6 +29,20 @@ pub(crate) enum Content {
 pub(crate) struct Changes {
     content: HashMap<(i64, i32), i64>,
     tasks: HashMap<(i64, i32, String), [i64; TaskState::ALL.len()]>,
+    groups: HashMap<(i64, String), GroupChange>,
+}
+
+/// Changes of groups as columns.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct GroupColumns {
+    pub(crate) tenants: Vec<i64>,
+    pub(crate) names: Vec<String>,
+    pub(crate) totals: Vec<i64>,
+    pub(crate) succeeded: Vec<i64>,
+    pub(crate) dead: Vec<i64>,
+    pub(crate) cancelled: Vec<i64>,
+    pub(crate) first_at: Vec<i64>,
+    pub(crate) changed_at: Vec<i64>,
 }
 
 /// Changes as columns.
@@ -57,6 +71,27 @@ impl Changes {
         let counts = self.tasks.entry((tenant, priority, kind.to_owned())).or_default();
         counts[from as usize - 1] -= 1;
         counts[to as usize - 1] += 1;
+    }
+
+    /// What changes of a tenant's group.
+    pub(crate) fn group(&mut self, tenant: i64, name: &str, now: Timestamp) -> &mut GroupChange {
+        self.groups.entry((tenant, name.to_owned())).or_insert_with(|| GroupChange::at(now))
+    }
+
+    /// Those of groups, which are taken out.
+    pub(crate) fn take_groups(&mut self) -> GroupColumns {
+        let mut columns = GroupColumns::default();
+        for ((tenant, name), change) in self.groups.drain() {
+            columns.tenants.push(tenant);
+            columns.names.push(name);
+            columns.totals.push(change.total);
+            columns.succeeded.push(change.succeeded);
+            columns.dead.push(change.dead);
+            columns.cancelled.push(change.cancelled);
+            columns.first_at.push(change.first_at.as_micros());
+            columns.changed_at.push(change.changed_at.as_micros());
+        }
+        columns
     }
 
     /// Those that change anything.

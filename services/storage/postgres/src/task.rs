@@ -5,6 +5,7 @@ mod cancel;
 mod columns;
 mod fence;
 mod find;
+mod groups;
 mod insert;
 mod keys;
 mod list;
@@ -24,8 +25,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
-    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
+    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 
 use crate::PostgresStore;
@@ -148,6 +149,14 @@ impl TaskStore for PostgresStore {
 
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
         self.read(async |source| read::counts(&source, tenant).await).await
+    }
+
+    async fn group(&self, tenant: &TenantName, name: &str) -> Result<Option<Group>> {
+        groups::one(&self.database.primary, tenant, name).await
+    }
+
+    async fn page_groups(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Group>> {
+        self.read(async |source| groups::page(&source, tenant, page.clone()).await).await
     }
 
     async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64> {

@@ -164,5 +164,6 @@ fn new(keep: Option<Duration>) -> NewTask {
         trace_parent: String::new(),
         keep,
         options: Vec::new(),
+        group: String::new(),
     }
 }

@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "tasks", include_str!("../migrations/0003_tasks.sql")),
     (4, "queue", include_str!("../migrations/0004_queue.sql")),
     (5, "settings", include_str!("../migrations/0005_settings.sql")),
+    (6, "groups", include_str!("../migrations/0006_groups.sql")),
 ];
 
 const APPLIED: &str = "

@@ -2,6 +2,7 @@
 
 mod append;
 mod find;
+mod groups;
 mod history;
 mod page;
 mod queues;
@@ -19,8 +20,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
-    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
+    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
 };
 
 use crate::SqliteStore;
@@ -142,6 +143,14 @@ impl TaskStore for SqliteStore {
 
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>> {
         queues::of(&self.readers, tenant).await
+    }
+
+    async fn group(&self, tenant: &TenantName, name: &str) -> Result<Option<Group>> {
+        groups::one(&self.readers, tenant, name).await
+    }
+
+    async fn page_groups(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Group>> {
+        groups::page(&self.readers, tenant, page).await
     }
 
     async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64> {

@@ -1,4 +1,4 @@
-//! How tasks name others, and how those stand.
+//! How tasks name others and groups, and how those stand.
 
 use tidemill_proto::storage::v1::FoundTask;
 use tidemill_proto::types::v1 as types;
@@ -25,7 +25,8 @@ pub fn decode_reference(field: &str, message: types::Dependency) -> Result<Refer
         Some(Named::Key(key)) => {
             rule::filled(&format!("{field}.key"), key, rule::MAX_KEY).map(Reference::Key)
         }
-        None => Err(Error::field(field, "names no task; say its `id` or its `key`")),
+        Some(Named::Group(group)) => rule::group(&format!("{field}.group"), group).map(Reference::Group),
+        None => Err(Error::field(field, "names no task; say its `id` or its `key`, or a `group`")),
     }
 }
 
@@ -34,24 +35,25 @@ pub fn encode_reference(reference: Reference) -> types::Dependency {
     let task = match reference {
         Reference::Task(id) => Named::Id(id.to_string()),
         Reference::Key(key) => Named::Key(key),
+        Reference::Group(group) => Named::Group(group),
     };
     types::Dependency { task: Some(task) }
 }
 
-/// The message of a task's standing.
+/// The message of how a task or a group stands.
 pub fn encode_standing(standing: Option<Standing>) -> FoundTask {
-    let state = |standing: Standing| standing.state.map_or(0, |state| state.number());
-    standing.map_or_else(FoundTask::default, |standing| FoundTask {
-        id: standing.id.to_string(),
-        state: state(standing),
+    standing.map_or_else(FoundTask::default, |Standing { id, state, open }| FoundTask {
+        id: id.map(|id| id.to_string()).unwrap_or_default(),
+        state: state.map_or(0, |state| state.number()),
+        open,
     })
 }
 
-/// A task's standing from its message.
-pub fn decode_standing(message: FoundTask) -> Result<Option<Standing>> {
+/// How a task or a group stands, from its message.
+pub fn decode_standing(message: &FoundTask) -> Result<Option<Standing>> {
+    let state = decode_state("state", message.state)?;
     if message.id.is_empty() {
-        return Ok(None);
+        return Ok(state.map(|state| Standing { id: None, state: Some(state), open: message.open }));
     }
-    let (id, state) = (rule::id("id", &message.id)?, decode_state("state", message.state)?);
-    Ok(Some(Standing { id, state }))
+    Ok(Some(Standing::task(rule::id("id", &message.id)?, state)))
 }

@@ -15,6 +15,8 @@ pub const MAX_LEASES: usize = 10_000;
 pub const MAX_PAYLOAD: usize = 256 << 10;
 /// The longest idempotency key, in bytes.
 pub const MAX_KEY: usize = 256;
+/// The longest name of a group, in bytes.
+pub const MAX_GROUP: usize = 128;
 /// The longest body of a document, in bytes; the ingestion service sets its own, lower limit.
 pub const MAX_BODY: usize = 16 << 20;
 /// The longest title, URL, location or query expression, in bytes.
@@ -61,6 +63,20 @@ pub fn filled(field: &str, value: String, max: usize) -> Result<String> {
         return Err(Error::field(field, format!("is empty; give 1 to {max} bytes")));
     }
     text(field, value, max)
+}
+
+/// A name of a group: 1 to [`MAX_GROUP`] bytes, none of them a control character.
+pub fn group(field: &str, value: String) -> Result<String> {
+    let value = filled(field, value, MAX_GROUP)?;
+    if value.chars().any(char::is_control) {
+        return Err(Error::field(field, "has a control character; name it by characters that can be seen"));
+    }
+    Ok(value)
+}
+
+/// A name of a group, or nothing.
+pub fn group_or_none(field: &str, value: String) -> Result<String> {
+    if value.is_empty() { Ok(value) } else { group(field, value) }
 }
 
 /// An id.

@@ -15,10 +15,11 @@ pub fn encode_selection(tenant: &TenantName, selection: Selection) -> api::Steer
         Steering::Cancel => api::Steering::Cancel,
         Steering::Revive => api::Steering::Revive,
     };
-    let TaskFilter { state, kind, error, failure_kind, from, until } = selection.filter;
+    let TaskFilter { state, kind, group, error, failure_kind, from, until } = selection.filter;
     let filter = types::TaskFilter {
         state: state.map_or(0, |state| state.number()),
         kind,
+        group,
         error,
         failure_kind,
         from: from.map(time::encode),
@@ -57,6 +58,7 @@ pub fn decode_selection(message: api::SteerTasksRequest) -> Result<Selection> {
     let filter = TaskFilter {
         state,
         kind: rule::text("filter.kind", filter.kind, rule::MAX_LABEL)?,
+        group: rule::group_or_none("filter.group", filter.group)?,
         error: rule::text("filter.error", filter.error, rule::MAX_LABEL)?,
         failure_kind: rule::text("filter.failure_kind", filter.failure_kind, rule::MAX_LABEL)?,
         from: time::decode_optional("filter.from", filter.from)?,
@@ -81,6 +83,7 @@ mod tests {
         let filter = TaskFilter {
             state: Some(tidemill_store::task::TaskState::Dead),
             kind: "analyze".into(),
+            group: "batch 7".into(),
             error: "no luck".into(),
             failure_kind: "bad".into(),
             from: at(1),
@@ -100,6 +103,7 @@ mod tests {
             (api::SteerTasksRequest { limit: 0, ..message() }, "limit"),
             (filter(&|filter| filter.state = 3), "filter.state"),
             (filter(&|filter| filter.until = filter.from), "filter.until"),
+            (filter(&|filter| filter.group = "x".repeat(129)), "filter.group"),
         ] {
             let fault = decode_selection(wrong).unwrap_err();
             assert!(fault.to_string().contains(field), "{fault}");

@@ -6,7 +6,9 @@ use tidemill_kernel::Timestamp;
 use tidemill_proto::storage::v1 as api;
 use tidemill_proto::time::duration as length;
 use tidemill_proto::types::v1 as types;
-use tidemill_store::task::{AppendedTask, NewTask, QueueDepth, Task, TaskCount, TaskState, TenantTasks};
+use tidemill_store::task::{
+    AppendedTask, Group, NewTask, QueueDepth, Task, TaskCount, TaskState, TenantTasks,
+};
 
 use super::{options, rule, time};
 use crate::error::Within;
@@ -35,6 +37,7 @@ pub fn encode_new_task(task: NewTask, now: Timestamp) -> types::NewTask {
         keep: task.keep.map(length),
         options: options::encode(&task.options).map(Box::new),
         unique: task.unique,
+        group: task.group,
         key_for: (!is_keyless).then(|| length(task.key_until.since(now))),
     }
 }
@@ -64,6 +67,7 @@ pub fn decode_new_task(message: types::NewTask, arrival: &Arrival) -> Result<New
             .transpose()
             .within("options")?
             .unwrap_or_default(),
+        group: rule::group_or_none("group", message.group)?,
     })
 }
 
@@ -119,6 +123,7 @@ pub fn encode_task(task: Task) -> types::Task {
         options: options::encode(&task.new.options).map(Box::new),
         progress: task.progress,
         checkpoint: task.checkpoint,
+        group: task.new.group,
         key_until: (!is_keyless).then(|| time::encode(task.new.key_until)),
     }
 }
@@ -137,6 +142,7 @@ pub fn decode_task(message: types::Task) -> Result<Task> {
         options: message.options,
         key_for: None,
         unique: false,
+        group: message.group,
     };
     let id = rule::id("id", &message.id)?;
     let key_until = time::decode_or("key_until", message.key_until, Timestamp::default())?;
@@ -209,6 +215,34 @@ pub fn decode_task_count(message: &api::TaskCount) -> Result<TaskCount> {
         priority: rule::priority("priority", message.priority)?,
         state: rule::present("state", decode_state("state", message.state)?)?,
         count: message.count,
+    })
+}
+
+/// The message of a group.
+pub fn encode_group(group: Group) -> types::TaskGroup {
+    let open = group.open();
+    types::TaskGroup {
+        name: group.name,
+        total: group.total,
+        open,
+        succeeded: group.succeeded,
+        dead: group.dead,
+        cancelled: group.cancelled,
+        first_submitted_at: Some(time::encode(group.first_at)),
+        changed_at: Some(time::encode(group.changed_at)),
+    }
+}
+
+/// The group of a message.
+pub fn decode_group(message: types::TaskGroup) -> Result<Group> {
+    Ok(Group {
+        name: rule::group("name", message.name)?,
+        total: message.total,
+        succeeded: message.succeeded,
+        dead: message.dead,
+        cancelled: message.cancelled,
+        first_at: time::decode_required("first_submitted_at", message.first_submitted_at)?,
+        changed_at: time::decode_required("changed_at", message.changed_at)?,
     })
 }
 

@@ -14,6 +14,7 @@ pub mod finding;
 pub mod fixture;
 pub mod following;
 pub mod freshness;
+pub mod grouping;
 pub mod history;
 pub mod isolation;
 pub mod keeping;
@@ -170,6 +171,17 @@ macro_rules! conformance_suite {
             tasks_are_found_in_any_state
             what_was_not_kept_is_found_by_its_key_alone
             what_is_not_the_tenants_is_not_found
+        ]);
+        $crate::conformance_suite!(@module $make, grouping: [
+            a_group_comes_with_its_first_task
+            every_end_counts_once
+            what_is_put_back_is_open_again
+            follow_ups_come_with_the_end_of_their_task
+            tasks_of_a_removed_query_count_as_cancelled
+            groups_page_by_name
+            a_group_is_found_by_its_name
+            a_group_that_has_ended_goes_in_time
+            sixteen_callers_add_up
         ]);
         $crate::conformance_suite!(@module $make, loading: [
             queues_tell_how_many_wait

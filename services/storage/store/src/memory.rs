@@ -18,7 +18,7 @@ use tidemill_kernel::{Id, Priority, Shard, TenantName, Timestamp};
 
 use crate::content::{Analysis, Document, Query, Source};
 use crate::setting::{Setting, SettingSort};
-use crate::task::{RecordedLease, ShardLease, Task, TaskState};
+use crate::task::{Group, RecordedLease, ShardLease, Task, TaskState};
 use crate::tenant::{Key, Tenant};
 use crate::{Error, Freshness, Result, Store};
 
@@ -64,6 +64,8 @@ struct State {
     last_counts: BTreeMap<Shard, i64>,
     /// How many finished tasks there were that are not kept any more.
     removed: BTreeMap<(TenantName, Priority, TaskState), i64>,
+    /// By tenant and name.
+    groups: BTreeMap<(TenantName, String), Group>,
     /// Those that were ever held.
     shards: BTreeMap<Shard, ShardLease>,
     /// Addresses by owner, and until when each is believed alive.

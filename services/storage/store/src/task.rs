@@ -5,6 +5,7 @@
 //! has lasted for a moment ([`TaskStore::record_leases`]); what the owner decides is written under his [`Fence`].
 
 mod attempt;
+mod group;
 mod port;
 mod reference;
 mod shard;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
 
 pub use attempt::{Attempt, Completion, Failure, Progress, RecordedLease, Settled};
+pub use group::{Group, GroupChange};
 pub use port::TaskStore;
 pub use reference::{Reference, Standing};
 pub use shard::{Board, Claim, Fence, Scheduler, ShardLease};
@@ -88,6 +90,8 @@ pub struct NewTask {
     pub keep: Option<Duration>,
     /// What the scheduler alone understands of it; may be empty.
     pub options: Vec<u8>,
+    /// The group that it belongs to; empty for none.
+    pub group: String,
 }
 
 /// A task as it stands.

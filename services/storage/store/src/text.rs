@@ -35,6 +35,7 @@ impl NewTask {
             payload: clean(self.payload),
             key: clean(self.key),
             trace_parent: clean(self.trace_parent),
+            group: clean(self.group),
             ..self
         }
     }

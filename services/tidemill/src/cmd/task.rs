@@ -199,6 +199,7 @@ fn show(task: &Task) -> Result<()> {
         ("worker", task.worker.clone()),
         ("progress", task.progress.clone()),
         ("key", task.key.clone()),
+        ("group", task.group.clone()),
         ("payload", task.payload.clone()),
         ("result", task.result.clone()),
         ("error", task.error.clone()),

@@ -83,3 +83,31 @@ fn schedules_are_set_listed_and_removed() {
     let left = mesh.call(&["schedule", "list", "--json"]).shows(&[]).out;
     assert_eq!(left.trim(), "");
 }
+
+#[test]
+fn a_group_is_shown_listed_and_watched_to_its_end() {
+    let folder = folder(&[]);
+    let mesh = Mesh::up(folder.path());
+    let member = ["task", "submit", "resize", "--group", "import 7"];
+    let first = mesh.call(&member).shows(&[]).out.trim().to_owned();
+    mesh.call(&member).shows(&[]);
+    mesh.call(&["task", "show", &first]).shows(&["import 7"]);
+    mesh.call(&["group", "show", "import 7"]).shows(&["GROUP", "import 7  2      2     0"]);
+    mesh.call(&["group", "list"]).shows(&["import 7"]);
+    mesh.call(&["group", "show", "none"]).expect(1, &["group `none`", "group list"]);
+    mesh.call(&["group", "watch", "none"]).expect(1, &["group `none`"]);
+    let after = ["task", "submit", "report", "--after-group", "import 7", "--on-dependency-failure", "run"];
+    let after = mesh.call(&after).shows(&[]).out.trim().to_owned();
+    mesh.call(&["task", "explain", &after]).shows(&["depends on group `import 7` (2 open)"]);
+    mesh.call(&["task", "submit", "report", "--after-group", "none"])
+        .expect(2, &["depends_on[0]", "group `none`"]);
+    mesh.call(&["task", "submit", "report", "--group", "own", "--after-group", "own"])
+        .expect(2, &["waits for itself", "group `own`"]);
+    mesh.call(&["task", "cancel", "--group", "import 7"]).shows(&["2 cancelled"]);
+    let ended = mesh.call(&["group", "watch", "import 7"]).expect(1, &["2 cancelled", "task retry --group"]);
+    assert!(ended.out.contains("import 7: 2 of 2 ended (100 %)"), "{ended:?}");
+    let json = mesh.call(&["group", "show", "import 7", "--json"]).shows(&[]).json();
+    assert_eq!((json["cancelled"].as_str(), json["total"].as_str()), (Some("2"), Some("2")), "{json}");
+    // The scheduler hears of it within a moment: the report waits for a worker then, no more for the group.
+    while !mesh.call(&["task", "explain", &after]).shows(&[]).out.contains("kind report") {}
+}

@@ -37,6 +37,16 @@ impl Questions {
         self.open.len() < AT_ONCE
     }
 
+    /// The number of the last one, if any is under way.
+    pub(super) fn last_if_open(&self) -> Option<u64> {
+        (!self.open.is_empty()).then_some(self.last)
+    }
+
+    /// The number of the oldest one that is under way; the largest there is if none is.
+    pub(super) fn oldest(&self) -> u64 {
+        self.open.first().copied().unwrap_or(u64::MAX)
+    }
+
     /// The number of one that is asked now.
     pub(super) fn begin(&mut self) -> u64 {
         self.last += 1;
@@ -47,7 +57,7 @@ impl Questions {
     /// One was answered: ends that only older ones can have missed are forgotten.
     pub(super) fn end(&mut self, number: u64) {
         self.open.remove(&number);
-        let oldest = self.open.first().copied().unwrap_or(u64::MAX);
+        let oldest = self.oldest();
         while let Some((after, task)) = self.in_order.pop_front_if(|(after, _)| *after < oldest) {
             if self.ended.get(&task).is_some_and(|end| end.after == after) {
                 self.ended.remove(&task);

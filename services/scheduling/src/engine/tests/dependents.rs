@@ -22,7 +22,8 @@ fn asked(effects: &[Effect]) -> Option<Asked> {
 
 /// The answer to a question about task 2, whose dependency stands so.
 fn found(asked: &Asked, first: TaskState) -> Event {
-    let stands = |count: i64, state: TaskState| FoundTask { id: id(count).to_string(), state: state.into() };
+    let stands =
+        |count: i64, state: TaskState| FoundTask { id: id(count).to_string(), state: state.into(), open: 0 };
     let found = Some(vec![stands(2, TaskState::Waiting), stands(1, first)]);
     Event::Found { asked: asked.clone(), found }
 }
@@ -111,7 +112,7 @@ fn what_depends_on_a_failure_is_told_to_be_dead_and_forgotten() {
 #[test]
 fn a_task_that_was_cancelled_meanwhile_is_forgotten() {
     let (mut engine, _, question) = waiting();
-    let gone = Some(vec![FoundTask { id: id(2).to_string(), state: 5 }, FoundTask::default()]);
+    let gone = Some(vec![FoundTask { id: id(2).to_string(), state: 5, open: 0 }, FoundTask::default()]);
     let _ = engine.handle(Event::Found { asked: question, found: gone }, START);
     assert_eq!(engine.dependents.len(), 0);
 }
@@ -146,7 +147,7 @@ fn answer(asked: &Asked, states: &[(i64, TaskState)]) -> Event {
     let stands = |reference: &Dependency| {
         let Some(Named::Id(task)) = &reference.task else { return FoundTask::default() };
         let known = states.iter().find(|(count, _)| id(*count).to_string() == *task);
-        FoundTask { id: task.clone(), state: known.map_or(TaskState::Waiting, |known| known.1).into() }
+        FoundTask { id: task.clone(), state: known.map_or(TaskState::Waiting, |known| known.1).into(), open: 0 }
     };
     Event::Found { asked: asked.clone(), found: Some(asked.references.iter().map(stands).collect()) }
 }
@@ -219,7 +220,7 @@ fn an_answer_from_before_a_task_was_put_back_counts_for_nothing() {
     let found = vec![second()];
     let effects = engine.handle(Event::ReadAgain { tasks: vec![id(2)], found }, START);
     let new = asked(&effects).unwrap();
-    let gone = Some(vec![FoundTask { id: id(2).to_string(), state: 5 }, FoundTask::default()]);
+    let gone = Some(vec![FoundTask { id: id(2).to_string(), state: 5, open: 0 }, FoundTask::default()]);
     let _ = engine.handle(Event::Found { asked: old, found: gone }, START);
     assert!(goes_out(&engine.handle(self::found(&new, TaskState::Succeeded), START)));
 }
@@ -294,8 +295,62 @@ fn a_failure_that_is_waited_for_and_was_swept_is_no_success() {
     let _ = engine.handle(answer(&question, &[(1, TaskState::Dead)]), START);
     let later = START + Duration::from_secs(60);
     let question = asked(&engine.handle(Event::Tick, later)).unwrap();
-    let own = FoundTask { id: id(2).to_string(), state: TaskState::Waiting.into() };
+    let own = FoundTask { id: id(2).to_string(), state: TaskState::Waiting.into(), open: 0 };
     let gone = Event::Found { asked: question, found: Some(vec![own, FoundTask::default()]) };
     assert!(!goes_out(&engine.handle(gone, later)));
     assert!(engine.dependents.has(id(2)));
+}
+
+/// Task 2, which depends on a group; and task 1, which belongs to it.
+fn of_a_group() -> Vec<Task> {
+    let depends_on = vec![Dependency { task: Some(Named::Group("g".into())) }];
+    let options = Some(Box::new(TaskOptions { depends_on, ..TaskOptions::default() }));
+    vec![Task { group: "g".into(), ..task(1) }, Task { options, ..task(2) }]
+}
+
+/// The answer to a question about task 2, whose group has so many open tasks.
+fn found_group(asked: &Asked, open: i64) -> Event {
+    let state = if open > 0 { TaskState::Waiting } else { TaskState::Succeeded };
+    let own = FoundTask { id: id(2).to_string(), state: TaskState::Waiting.into(), open: 0 };
+    let group = FoundTask { id: String::new(), state: state.into(), open };
+    Event::Found { asked: asked.clone(), found: Some(vec![own, group]) }
+}
+
+#[test]
+fn what_waits_for_a_group_is_looked_at_again_when_its_last_task_ends() {
+    let mut engine = engine(2);
+    let effects = engine.handle(Event::Appended(of_a_group()), START);
+    let (lease, question) = (leases(&effects).remove(0), asked(&effects).unwrap());
+    assert!(asked(&engine.handle(found_group(&question, 1), START)).is_none());
+    let told = settlement(&engine.handle(completed(&lease), START)).unwrap();
+    let question = asked(&settle(&mut engine, told)).unwrap();
+    assert!(asked(&engine.handle(found_group(&question, 1), START)).is_none(), "one came meanwhile");
+    // Of what was cancelled nobody here knows the group.
+    let elsewhere = Changed { tasks: vec![id(9)], are_cancelled: true, from: Source::Peer };
+    let question = asked(&engine.handle(Event::Changed(elsewhere), START)).unwrap();
+    assert!(goes_out(&engine.handle(found_group(&question, 0), START)));
+    assert_eq!(engine.dependents.len(), 0);
+}
+
+#[test]
+fn the_end_of_a_group_while_the_store_answers_is_not_missed() {
+    let mut engine = engine(2);
+    let effects = engine.handle(Event::Appended(of_a_group()), START);
+    let (lease, question) = (leases(&effects).remove(0), asked(&effects).unwrap());
+    let told = settlement(&engine.handle(completed(&lease), START)).unwrap();
+    assert!(asked(&settle(&mut engine, told)).is_none());
+    let question = asked(&engine.handle(found_group(&question, 1), START)).unwrap();
+    assert!(goes_out(&engine.handle(found_group(&question, 0), START)));
+    assert_eq!(engine.dependents.len(), 0);
+}
+
+#[test]
+fn the_ends_of_other_groups_ask_nothing() {
+    let mut engine = engine(2);
+    let other = Task { group: "other".into(), ..task(1) };
+    let effects = engine.handle(Event::Appended(vec![other, of_a_group().remove(1)]), START);
+    let (lease, question) = (leases(&effects).remove(0), asked(&effects).unwrap());
+    let _ = engine.handle(found_group(&question, 1), START);
+    let told = settlement(&engine.handle(completed(&lease), START)).unwrap();
+    assert!(asked(&settle(&mut engine, told)).is_none());
 }

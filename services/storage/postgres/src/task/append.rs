@@ -60,7 +60,7 @@ impl Write for AppendTasks {
                 rows.extend(tasks.iter().map(|task| NewRow::new(name, tenant, task, call.now)));
             }
         }
-        if rows.is_empty() || rows.iter().any(|row| !row.task.key.is_empty()) {
+        if rows.is_empty() || rows.iter().any(|row| !row.task.key.is_empty() || !row.task.group.is_empty()) {
             return None;
         }
         let appended = insert::insert_at_once(&rows, step).await;

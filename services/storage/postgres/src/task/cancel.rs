@@ -70,24 +70,31 @@ const CANCEL: &str = "
     ), h AS (
         INSERT INTO history (tenant_id, place, created_at, run_at, max_attempts, attempt, finished_at, state, day, priority,
                              kind, payload, keep, key_until, started_at, trace_parent, options, key, worker, error, progress,
-                             checkpoint)
+                             checkpoint, group_name)
         SELECT q.tenant_id, q.place, q.created_at, q.run_at, q.max_attempts, coalesce(l.number, q.attempt), $2, 5,
                CASE WHEN $2 - q.created_at > 86400000000
                       OR q.created_at / 86400000000 <> ALL (ARRAY(SELECT day FROM history_days)) THEN -1
                     ELSE q.created_at / 86400000000 END,
                q.priority, q.kind, q.payload, q.keep, q.key_until, coalesce(l.started_at, q.started_at), q.trace_parent,
-               q.options, q.key, nullif(coalesce(l.worker, q.worker), ''), q.error, q.progress, q.checkpoint
+               q.options, q.key, nullif(coalesce(l.worker, q.worker), ''), q.error, q.progress, q.checkpoint, q.group_name
         FROM q LEFT JOIN l ON l.place = q.place
     )
-    SELECT q.priority, q.kind, l.place IS NOT NULL, count(*) FROM q LEFT JOIN l ON l.place = q.place GROUP BY 1, 2, 3";
+    SELECT q.priority, q.kind, q.group_name, l.place IS NOT NULL, count(*) FROM q LEFT JOIN l ON l.place = q.place
+    GROUP BY 1, 2, 3, 4";
+
+/// Tasks that were cancelled: priority, kind, group, whether they ran, how many.
+type Cancelled = (i32, String, Option<String>, bool, i64);
 
 /// Cancels unfinished tasks of a tenant; they are locked.
 pub(super) async fn cancel(tenant: i64, places: &[i64], now: Timestamp, step: &mut Step<'_>) -> Outcome<()> {
-    let cancelled = query_as::<_, (i32, String, bool, i64)>(CANCEL).bind(places).bind(now.as_micros());
-    for (priority, kind, ran, count) in step.rows(cancelled).await? {
+    let cancelled = query_as::<_, Cancelled>(CANCEL).bind(places).bind(now.as_micros());
+    for (priority, kind, group, ran, count) in step.rows(cancelled).await? {
         let from = if ran { TaskState::Running } else { TaskState::Waiting };
         step.changes.task(tenant, priority, &kind, from, -count);
         step.changes.task(tenant, priority, &kind, TaskState::Cancelled, count);
+        if let Some(group) = group {
+            step.changes.group(tenant, &group, now).shift(from, TaskState::Cancelled, count, now);
+        }
     }
     Ok(())
 }

@@ -9,21 +9,21 @@ use super::insert::{NewRow, Shares};
 use super::row::{bytes, text};
 use crate::writer::Statement;
 
-/// The rows of [`Columns`], `$1` to `$16`, put into the queue, at places counted from the `bases` that are `taken`.
+/// The rows of [`Columns`], `$1` to `$17`, put into the queue, at places counted from the `bases` that are `taken`.
 macro_rules! inserted {
     () => {
         "stored AS (
              INSERT INTO queue (place, tenant_id, created_at, run_at, max_attempts, attempt, priority, kind, keep, key_until,
-                                trace_parent, payload, options, key)
+                                trace_parent, group_name, payload, options, key)
              SELECT generate_series(t.bases[r.shard] + r.start, t.bases[r.shard] + r.start + r.last - r.first),
                     r.tenant_id, r.created_at, r.run_at, r.max_attempts, 0, r.priority, r.kind, r.keep, r.key_until,
-                    r.trace_parent, unnest(($14::text[])[r.first:r.last]), unnest(($15::bytea[])[r.first:r.last]),
+                    r.trace_parent, r.group_name, unnest(($14::text[])[r.first:r.last]), unnest(($15::bytea[])[r.first:r.last]),
                     unnest(($16::text[])[r.first:r.last])
              FROM taken t, unnest($1::integer[], $2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[],
                                   $7::bigint[], $8::bigint[], $9::integer[], $10::text[], $11::bigint[], $12::bigint[],
-                                  $13::text[])
+                                  $13::text[], $17::text[])
                  AS r (shard, start, first, last, tenant_id, created_at, run_at, max_attempts, priority, kind, keep,
-                       key_until, trace_parent)
+                       key_until, trace_parent, group_name)
          )"
     };
 }
@@ -56,6 +56,7 @@ struct Runs<'a> {
     keeps: Vec<Option<i64>>,
     keys_until: Vec<Option<i64>>,
     trace_parents: Vec<Option<&'a str>>,
+    groups: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -99,7 +100,7 @@ impl<'a> Columns<'a> {
             statement.bind(runs.tenants).bind(runs.created).bind(runs.run_at).bind(runs.max_attempts);
         let statement =
             statement.bind(runs.priorities).bind(runs.kinds).bind(runs.keeps).bind(runs.keys_until);
-        statement.bind(runs.trace_parents).bind(payloads).bind(options).bind(keys)
+        statement.bind(runs.trace_parents).bind(payloads).bind(options).bind(keys).bind(runs.groups)
     }
 }
 
@@ -119,6 +120,7 @@ impl<'a> Runs<'a> {
         self.keeps.push(task.keep.map(|keep| i64::try_from(keep.as_micros()).unwrap_or(i64::MAX)));
         self.keys_until.push(Some(task.key_until.as_micros()).filter(|until| *until != 0));
         self.trace_parents.push(text(&task.trace_parent));
+        self.groups.push(text(&task.group));
     }
 
     fn lengthen(&mut self) {
@@ -145,4 +147,5 @@ fn runs_on(one: &NewRow<'_>, other: &NewRow<'_>) -> bool {
         && task.keep == next.keep
         && task.key_until == next.key_until
         && task.trace_parent == next.trace_parent
+        && task.group == next.group
 }

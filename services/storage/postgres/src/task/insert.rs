@@ -38,7 +38,7 @@ pub(crate) async fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Outcome<
     let new: Vec<usize> = (0..rows.len()).filter(|index| !appended[*index].duplicate).collect();
     if !new.is_empty() {
         let insert =
-            query(concat!("WITH taken AS (SELECT $17::bigint[] AS bases), ", inserted!(), " SELECT"));
+            query(concat!("WITH taken AS (SELECT $18::bigint[] AS bases), ", inserted!(), " SELECT"));
         let columns = Columns::of(rows, &shares, new.iter().copied());
         step.execute(columns.bind_to(insert).bind(bases)).await?;
         new.iter().for_each(|index| count(&rows[*index], &mut step.changes));
@@ -46,22 +46,22 @@ pub(crate) async fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Outcome<
     Ok(appended)
 }
 
-/// The same with places, rows and counts in one statement, for rows without keys.
+/// The same with places, rows and counts in one statement, for rows without keys and groups.
 const AT_ONCE: &str = concat!(
     "WITH taken AS MATERIALIZED (
          SELECT array_agg(take_places(shard, places)) AS bases
-         FROM unnest($17::bigint[], $18::bigint[]) AS s (shard, places)
+         FROM unnest($18::bigint[], $19::bigint[]) AS s (shard, places)
      ), ",
     inserted!(),
     ", counted AS (
          INSERT INTO count_changes (id, tenant_id, what, priority, kind, change)
          SELECT (SELECT change_log_take()), *
-         FROM unnest($19::bigint[], $20::integer[], $21::integer[], $22::text[], $23::bigint[])
+         FROM unnest($20::bigint[], $21::integer[], $22::integer[], $23::text[], $24::bigint[])
      )
      SELECT bases FROM taken"
 );
 
-/// Inserts tasks without keys by one statement that is a step of its own.
+/// Inserts tasks without keys and groups by one statement that is a step of its own.
 pub(super) async fn insert_at_once(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Outcome<Vec<AppendedTask>> {
     let shares = Shares::of(rows);
     let mut changes = Changes::default();
@@ -79,6 +79,9 @@ pub(super) async fn insert_at_once(rows: &[NewRow<'_>], step: &mut Step<'_>) -> 
 
 fn count(row: &NewRow<'_>, changes: &mut Changes) {
     changes.task(row.tenant, row.task.priority.number(), &row.task.kind, TaskState::Waiting, 1);
+    if !row.task.group.is_empty() {
+        changes.group(row.tenant, &row.task.group, row.now).submit(row.now);
+    }
 }
 
 /// How many places of each shard's log a batch takes, and which of them each row has.

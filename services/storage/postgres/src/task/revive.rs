@@ -24,9 +24,9 @@ const BACK: &str = "
         RETURNING *
     ), q AS (
         INSERT INTO queue (place, tenant_id, created_at, run_at, max_attempts, attempt, priority, kind, payload, keep, key_until,
-                           trace_parent, options, key, error, progress, checkpoint)
+                           trace_parent, options, key, error, progress, checkpoint, group_name)
         SELECT place, tenant_id, created_at, $4, max_attempts, 0, priority, kind, payload, keep, key_until, trace_parent,
-               options, key, error, progress, checkpoint
+               options, key, error, progress, checkpoint, group_name
         FROM h
     )
     SELECT state FROM h";
@@ -47,7 +47,11 @@ impl Write for ReviveTask {
                 return Err(Error::cannot_revive(*id, task.state).into());
             };
             let new = &task.new;
-            step.changes.shift(tenant, new.priority.number(), &new.kind, state(before)?, TaskState::Waiting);
+            let (before, after) = (state(before)?, TaskState::Waiting);
+            step.changes.shift(tenant, new.priority.number(), &new.kind, before, after);
+            if !new.group.is_empty() {
+                step.changes.group(tenant, &new.group, *now).shift(before, after, 1, *now);
+            }
             revived.push(task);
         }
         Ok(revived)

@@ -17,7 +17,7 @@ macro_rules! queue_columns {
          q.trace_parent, q.options, q.key, q.error, q.progress, q.checkpoint,
          CASE WHEN l.place IS NULL THEN 1 ELSE 2 END AS state, coalesce(l.number, q.attempt) AS attempt,
          coalesce(l.started_at, q.started_at) AS started_at, coalesce(l.worker, q.worker) AS worker,
-         NULL::bigint AS finished_at, NULL::text AS result"
+         NULL::bigint AS finished_at, NULL::text AS result, q.group_name"
     };
 }
 pub(super) use queue_columns;
@@ -27,7 +27,7 @@ macro_rules! history_columns {
     () => {
         "h.place, h.tenant_id, h.created_at, h.run_at, h.max_attempts, h.priority, h.kind, h.payload, h.keep, h.key_until,
          h.trace_parent, h.options, h.key, h.error, h.progress, h.checkpoint,
-         h.state, h.attempt, h.started_at, h.worker, h.finished_at, h.result"
+         h.state, h.attempt, h.started_at, h.worker, h.finished_at, h.result, h.group_name"
     };
 }
 pub(super) use history_columns;
@@ -101,8 +101,9 @@ impl FromRow<'_, PgRow> for TaskRow {
             trace_parent: columns.or_empty()?,
             options: columns.or_empty()?,
             key: columns.or_empty()?,
+            group: String::new(),
         };
-        Ok(Self {
+        let mut read = Self {
             id,
             tenant_id,
             priority,
@@ -116,7 +117,9 @@ impl FromRow<'_, PgRow> for TaskRow {
             worker: columns.or_empty()?,
             finished_at: columns.some_moment()?,
             result: columns.or_empty()?,
-        })
+        };
+        read.new.group = columns.or_empty()?;
+        Ok(read)
     }
 }
 

@@ -43,7 +43,8 @@ macro_rules! unfinished {
     ($states:literal) => {
         concat!(
             "SELECT q.place, q.created_at, q.tenant_id, 0 AS day,
-                    position($5 IN coalesce(q.error, '')) > 0 AND starts_with(coalesce(q.error, ''), $8) AND q.created_at >= $6 AND q.created_at < $7 AS fits
+                    position($5 IN coalesce(q.error, '')) > 0 AND starts_with(coalesce(q.error, ''), $8) AND q.created_at >= $6 AND q.created_at < $7
+                    AND ($9 = '' OR coalesce(q.group_name, '') = $9) AS fits
              FROM (SELECT c.tenant_id, c.priority, c.kind FROM present_counts c
                    WHERE c.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND c.what <= 2 AND ($2 = '' OR c.kind = $2)
                    GROUP BY c.tenant_id, c.priority, c.kind HAVING sum(c.count) > 0) k
@@ -63,7 +64,7 @@ macro_rules! finished {
         concat!(
             "SELECT h.place, h.created_at, h.tenant_id, h.day,
                     position($5 IN coalesce(h.error, '')) > 0 AND starts_with(coalesce(h.error, ''), $8) AND h.finished_at >= $6 AND h.finished_at < $7
-                    AND ($2 = '' OR h.kind = $2) AS fits
+                    AND ($2 = '' OR h.kind = $2) AND ($9 = '' OR coalesce(h.group_name, '') = $9) AS fits
              FROM (VALUES ",
             $states,
             ") s (state) CROSS JOIN LATERAL (
@@ -78,7 +79,8 @@ const UNFINISHED: &str = unfinished!("");
 const WAITING: &str = unfinished!("AND NOT EXISTS (SELECT FROM leases r WHERE r.place = w.place)");
 const RUNNING: &str = "
     SELECT q.place, q.created_at, q.tenant_id, 0 AS day,
-           position($5 IN coalesce(q.error, '')) > 0 AND starts_with(coalesce(q.error, ''), $8) AND q.created_at >= $6 AND q.created_at < $7 AS fits
+           position($5 IN coalesce(q.error, '')) > 0 AND starts_with(coalesce(q.error, ''), $8) AND q.created_at >= $6 AND q.created_at < $7
+           AND ($9 = '' OR coalesce(q.group_name, '') = $9) AS fits
     FROM leases l JOIN queue q ON q.place = l.place
     WHERE q.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND ($2 = '' OR q.kind = $2) AND l.place > $3
     ORDER BY l.place LIMIT $4";
@@ -102,7 +104,7 @@ fn look<'a>(tenant: &'a TenantName, selection: &'a Selection) -> Option<Rows<'a,
     let (from, until) = selection.filter.span();
     let rows = query_as(statement).bind(tenant.as_str()).bind(selection.filter.kind.as_str()).bind(after);
     let rows = rows.bind(i64::from(selection.limit) + 1).bind(selection.filter.error.as_str());
-    Some(rows.bind(from).bind(until).bind(selection.filter.prefix()))
+    Some(rows.bind(from).bind(until).bind(selection.filter.prefix()).bind(selection.filter.group.as_str()))
 }
 
 /// Those that fit, and up to where was looked, if there may be more.
@@ -179,12 +181,16 @@ impl SteerTasks {
         );
         let locked = step.rows(lock.bind(tenant).bind(places).bind(days.clone())).await?;
         let places: Vec<i64> = locked.into_iter().map(|(place,)| place).collect();
-        let back = query_as::<_, (i64, i64, i32, i32, String)>(BACK).bind(tenant).bind(places).bind(days);
+        let back = query_as::<_, Revived>(BACK).bind(tenant).bind(places).bind(days);
         let mut revived = step.rows(back.bind(self.now.as_micros())).await?;
         revived.sort_unstable_by_key(|(place, ..)| *place);
         let mut tasks = Vec::with_capacity(revived.len());
-        for (place, created_at, before, priority, kind) in revived {
-            step.changes.shift(tenant, priority, &kind, state(before)?, TaskState::Waiting);
+        for (place, created_at, before, priority, kind, group) in revived {
+            let (before, after) = (state(before)?, TaskState::Waiting);
+            step.changes.shift(tenant, priority, &kind, before, after);
+            if let Some(group) = group {
+                step.changes.group(tenant, &group, self.now).shift(before, after, 1, self.now);
+            }
             tasks.push((place, created_at));
         }
         Ok(tasks)
@@ -195,15 +201,18 @@ fn id((place, created_at): (i64, i64)) -> Id {
     Id::placed(Timestamp::from_micros(created_at), place)
 }
 
+/// A task that was put back: place, moment, what it was, priority, kind, group.
+type Revived = (i64, i64, i32, i32, String, Option<String>);
+
 const BACK: &str = "
     WITH h AS (
         DELETE FROM history WHERE tenant_id = $1 AND state IN (4, 5) AND place = ANY($2) AND day = ANY($3)
         RETURNING *
     ), q AS (
         INSERT INTO queue (place, tenant_id, created_at, run_at, max_attempts, attempt, priority, kind, payload, keep, key_until,
-                           trace_parent, options, key, error, progress, checkpoint)
+                           trace_parent, options, key, error, progress, checkpoint, group_name)
         SELECT place, tenant_id, created_at, $4, max_attempts, 0, priority, kind, payload, keep, key_until, trace_parent,
-               options, key, error, progress, checkpoint
+               options, key, error, progress, checkpoint, group_name
         FROM h
     )
-    SELECT place, created_at, state, priority, kind FROM h";
+    SELECT place, created_at, state, priority, kind, group_name FROM h";

@@ -9,6 +9,7 @@ use tidemill_kernel::Timestamp;
 use tidemill_store::Result;
 
 use crate::database::Database;
+use crate::ledger;
 use crate::writer::{Outcome, Step, Write};
 
 /// A day in microseconds: the time that a partition of history holds.
@@ -45,6 +46,8 @@ pub(super) async fn sweep(
             0
         }
     };
+    // A group with changes that are not folded is not removed.
+    ledger::fold(database).await;
     let limit = limit.saturating_sub(u32::try_from(days).unwrap_or(u32::MAX));
     Ok(days + database.write(SweepRows { keep, limit, now }).await?)
 }
@@ -80,7 +83,7 @@ impl Write for SweepDays {
 }
 
 /// Each takes the moment up to which, and how many at most.
-const SWEEPS: [&str; 3] = [
+const SWEEPS: [&str; 4] = [
     "DELETE FROM history_apart WHERE ctid = ANY (ARRAY(
          SELECT ctid FROM history_apart WHERE until <= $1 AND until IS NOT NULL ORDER BY until LIMIT $2
          FOR UPDATE SKIP LOCKED))",
@@ -91,6 +94,11 @@ const SWEEPS: [&str; 3] = [
          SELECT k.ctid FROM task_keys k
          WHERE until <= $1 AND NOT EXISTS (SELECT FROM queue WHERE place = k.place OFFSET 0)
          ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM group_counts WHERE ctid = ANY (ARRAY(
+         SELECT ctid FROM group_counts g WHERE changed_at <= $1 AND total <= succeeded + dead + cancelled
+             AND NOT EXISTS (SELECT FROM group_changes c WHERE c.tenant_id = g.tenant_id AND c.name = g.name
+                             AND c.id > (SELECT through FROM counted))
+         ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
 ];
 
 #[async_trait]
@@ -102,7 +110,10 @@ impl Write for SweepRows {
         for Self { keep, limit, now } in calls {
             let mut left = u64::from(*limit);
             let now = now.as_micros();
-            for (sweep, until) in SWEEPS.into_iter().zip([now, now.saturating_sub(micros(*keep)), now]) {
+            let ended = now.saturating_sub(micros(*keep));
+            // As late as the last of their tasks may go.
+            let quiet = ended.saturating_sub(2 * DAY);
+            for (sweep, until) in SWEEPS.into_iter().zip([now, ended, now, quiet]) {
                 let sweep = query(sweep).bind(until).bind(i64::try_from(left).unwrap_or(i64::MAX));
                 left = left.saturating_sub(step.execute(sweep).await?);
             }

@@ -87,7 +87,8 @@ impl<'a> Step<'a> {
     }
 
     /// Writes the changes of counts down; how many there were.
-    pub(super) async fn save_changes(self) -> Outcome<u64> {
+    pub(super) async fn save_changes(mut self) -> Outcome<u64> {
+        self.save_groups().await?;
         let columns = self.changes.into_columns();
         if columns.tenants.is_empty() {
             return Ok(self.counted);
@@ -100,6 +101,22 @@ impl<'a> Step<'a> {
         let insert = insert.bind(&columns.kinds).bind(&columns.changes);
         let insert = insert.persistent(self.database.settings.persistent);
         Ok(self.counted + insert.execute(&mut *self.connection).await?.rows_affected())
+    }
+
+    async fn save_groups(&mut self) -> Outcome<()> {
+        let columns = self.changes.take_groups();
+        if columns.tenants.is_empty() {
+            return Ok(());
+        }
+        let insert = query(
+            "INSERT INTO group_changes (id, tenant_id, name, total, succeeded, dead, cancelled, first_at, changed_at)
+             SELECT (SELECT change_log_take()), * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],
+                                                              $6::bigint[], $7::bigint[], $8::bigint[])",
+        );
+        let insert = insert.bind(&columns.tenants).bind(&columns.names).bind(&columns.totals);
+        let insert = insert.bind(&columns.succeeded).bind(&columns.dead).bind(&columns.cancelled);
+        self.counted += self.execute(insert.bind(&columns.first_at).bind(&columns.changed_at)).await?;
+        Ok(())
     }
 }
 

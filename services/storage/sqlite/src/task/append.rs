@@ -100,6 +100,9 @@ pub(crate) fn insert(rows: &[NewRow<'_>], step: &mut Step<'_>) -> Result<Vec<App
         if taken.is_none() {
             step.memo.tasks.take_place(shard);
             changes.add(queue, TaskState::Waiting, 1);
+            if !row.task.group.is_empty() {
+                changes.groups.submit(queue, &row.task.group, row.now);
+            }
             placed.push(Placed { id, queue, task: row.task });
         }
     }
@@ -147,13 +150,13 @@ fn is_unfinished(place: i64, created_at: i64, step: &Step<'_>) -> Result<bool> {
 /// SQLite need not be able to undo half a statement: a step that fails is undone as a whole.
 const MANY: usize = 16;
 /// How many parameters a row has.
-const PARAMETERS: usize = 11;
+const PARAMETERS: usize = 12;
 
 macro_rules! into_queue {
     ($($values:expr),+) => {
         concat!(
             "INSERT OR FAIL INTO queue (place, queue, created_at, run_at, key_until, max_attempts, attempt, keep, started_at,
-                                key, trace_parent, worker, error, progress, checkpoint, options, payload) VALUES ",
+                                group_name, key, trace_parent, worker, error, progress, checkpoint, options, payload) VALUES ",
             $($values),+
         )
     };
@@ -161,7 +164,7 @@ macro_rules! into_queue {
 
 macro_rules! row {
     () => {
-        "(?, ?, ?, ?, ?, ?, 0, ?, NULL, ?, ?, '', '', '', x'', ?, ?)"
+        "(?, ?, ?, ?, ?, ?, 0, ?, NULL, ?, ?, ?, '', '', '', x'', ?, ?)"
     };
 }
 
@@ -194,6 +197,7 @@ fn store(rows: &[Placed<'_>], step: &Step<'_>) -> Result<()> {
 fn bind(statement: &mut CachedStatement<'_>, rows: &[Placed<'_>]) -> rusqlite::Result<()> {
     for (number, Placed { id, queue, task }) in rows.iter().enumerate() {
         let keep = task.keep.map(|keep| i64::try_from(keep.as_micros()).unwrap_or(i64::MAX));
+        let group = Some(task.group.as_str()).filter(|group| !group.is_empty());
         let parameters: [&dyn ToSql; PARAMETERS] = [
             &id.place(),
             queue,
@@ -202,6 +206,7 @@ fn bind(statement: &mut CachedStatement<'_>, rows: &[Placed<'_>]) -> rusqlite::R
             &task.key_until.as_micros(),
             &task.max_attempts,
             &keep,
+            &group,
             &task.key,
             &task.trace_parent,
             &task.options,

@@ -1,8 +1,8 @@
-//! How tasks stand that others name.
+//! How tasks and groups stand that tasks name.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tidemill_kernel::{Id, TenantName, Timestamp};
-use tidemill_store::task::{Reference, Standing};
+use tidemill_store::task::{Group, Reference, Standing};
 use tidemill_store::{Result, text::clean};
 
 use super::row::state;
@@ -18,6 +18,9 @@ const STATE: &str = "
         LEFT JOIN leases l ON l.place = q.place WHERE q.place = ?2 AND q.created_at = ?3
     UNION ALL SELECT h.state FROM history h JOIN task_queues t ON t.id = h.queue AND t.tenant_id = ?1
         WHERE h.place = ?2 AND h.created_at = ?3";
+
+const GROUP: &str = "
+    SELECT total, succeeded, dead, cancelled FROM task_groups WHERE tenant_id = ?1 AND name = ?2";
 
 /// One for each, in their order.
 pub(super) async fn standings(
@@ -46,9 +49,21 @@ fn standing(connection: &Connection, tenant: i64, reference: Reference) -> Resul
             let Some(id) = found.optional().map_err(failed)? else { return Ok(None) };
             (id, true)
         }
+        Reference::Group(name) => return group(connection, tenant, name),
     };
     let mut find = connection.prepare_cached(STATE).map_err(failed)?;
     let found = find.query_row(params![tenant, id.place(), id.moment().as_micros()], |row| row.get(0));
     let state = found.optional().map_err(failed)?.map(state).transpose()?;
-    Ok((is_known || state.is_some()).then_some(Standing { id, state }))
+    Ok((is_known || state.is_some()).then_some(Standing::task(id, state)))
+}
+
+fn group(connection: &Connection, tenant: i64, name: String) -> Result<Option<Standing>> {
+    let mut find = connection.prepare_cached(GROUP).map_err(failed)?;
+    let name = clean(name);
+    let found = find.query_row(params![tenant, name], |row| {
+        let (total, succeeded, dead, cancelled) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let empty = Group::empty(String::new(), Timestamp::default());
+        Ok(Group { total, succeeded, dead, cancelled, ..empty })
+    });
+    Ok(found.optional().map_err(failed)?.map(|group| Standing::group(&group)))
 }

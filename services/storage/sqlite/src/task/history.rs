@@ -8,6 +8,7 @@ use tidemill_kernel::Timestamp;
 use tidemill_store::task::{Attempt, TaskState};
 use tidemill_store::{Error, Result};
 
+use super::groups;
 use super::row::places;
 use crate::error::failed;
 use crate::statement::query;
@@ -30,14 +31,14 @@ pub(super) struct Ending<'a> {
 macro_rules! columns {
     () => {
         "place, queue, created_at, run_at, key_until, max_attempts, attempt, keep, started_at, key, trace_parent,
-         worker, error, progress, checkpoint, options, payload"
+         worker, error, progress, checkpoint, options, payload, group_name"
     };
 }
 
 /// How many those are.
-const COLUMNS: usize = 17;
+const COLUMNS: usize = 18;
 /// How many parameters a row of the history has.
-const PARAMETERS: usize = 21;
+const PARAMETERS: usize = 22;
 /// How many rows one statement inserts.
 const MANY: usize = 8;
 
@@ -49,7 +50,7 @@ macro_rules! into_history {
 
 macro_rules! row {
     () => {
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     };
 }
 
@@ -110,11 +111,11 @@ fn bind(
     let keep: Option<i64> = row.get(7)?;
     let keep = keep.filter(|_| ending.state == TaskState::Succeeded);
     let at = ending.at.as_micros();
-    bind(18, ending.state.number().into())?;
-    bind(19, at.into())?;
+    bind(19, ending.state.number().into())?;
+    bind(20, at.into())?;
     let until = keep.map_or(Value::Null, |keep| Value::Integer(at.saturating_add(keep)));
-    bind(20, ToSqlOutput::Owned(until))?;
-    bind(21, ending.result.into())
+    bind(21, ToSqlOutput::Owned(until))?;
+    bind(22, ending.result.into())
 }
 
 /// How many neighbours are worth a statement of their own.
@@ -145,7 +146,7 @@ pub(super) fn put_back(place: i64, now: Timestamp, step: &Step<'_>) -> Result<()
         "INSERT INTO queue (",
         columns!(),
         ") SELECT place, queue, created_at, ?2, key_until, max_attempts, 0, keep, NULL, key, trace_parent, '', error,
-                  progress, checkpoint, options, payload FROM history WHERE place = ?1"
+                  progress, checkpoint, options, payload, group_name FROM history WHERE place = ?1"
     ))?;
     insert.execute(params![place, now.as_micros()]).map_err(failed)?;
     step.execute(query("DELETE FROM history WHERE place = ?1").bind(place))?;
@@ -172,7 +173,8 @@ impl Sweep {
         let now = self.now.as_micros();
         let finished = now.saturating_sub(i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX));
         let mut removed = 0;
-        for (sql, before) in [(BY_UNTIL, now), (BY_END, finished), (KEYS, now)] {
+        // Groups last: no task is there any more that could still be put back into one of them.
+        for (sql, before) in [(BY_UNTIL, now), (BY_END, finished), (KEYS, now), (groups::SWEEP, finished)] {
             let left = u64::from(self.limit).saturating_sub(removed);
             removed += step.execute(query(sql).bind(before).bind(left.cast_signed()))?;
         }

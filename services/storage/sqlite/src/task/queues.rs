@@ -9,6 +9,7 @@ use tidemill_kernel::{Priority, Shard, TenantName};
 use tidemill_store::task::{QueueDepth, Queues, TaskCount, TaskState};
 use tidemill_store::{Error, Result};
 
+use super::groups::GroupChanges;
 use super::row::priority;
 use crate::error::failed;
 use crate::reader::Readers;
@@ -123,6 +124,8 @@ impl Step<'_> {
 pub(super) struct Changes {
     counts: HashMap<i64, [i64; TaskState::ALL.len()]>,
     last: (i64, [i64; TaskState::ALL.len()]),
+    /// Those of groups.
+    pub(super) groups: GroupChanges,
 }
 
 impl Changes {
@@ -164,7 +167,7 @@ impl Changes {
                 return Err(Error::Internal(format!("queue {queue} is gone")));
             }
         }
-        Ok(())
+        self.groups.save(step)
     }
 }
 

@@ -18,7 +18,7 @@ macro_rules! queued {
     () => {
         "q.place, q.queue, q.created_at, q.run_at, q.key_until, q.max_attempts, coalesce(l.number, q.attempt), q.keep,
          coalesce(l.started_at, q.started_at), q.key, q.trace_parent, coalesce(l.worker, q.worker), q.error, q.progress,
-         q.checkpoint, q.options, q.payload, iif(l.place IS NULL, 1, 2), NULL, '', l.token"
+         q.checkpoint, q.options, q.payload, iif(l.place IS NULL, 1, 2), NULL, '', l.token, q.group_name"
     };
 }
 pub(super) use queued;
@@ -28,7 +28,7 @@ macro_rules! finished {
     () => {
         "h.place, h.queue, h.created_at, h.run_at, h.key_until, h.max_attempts, h.attempt, h.keep, h.started_at, h.key,
          h.trace_parent, h.worker, h.error, h.progress, h.checkpoint, h.options, h.payload, h.state, h.finished_at,
-         h.result, NULL"
+         h.result, NULL, h.group_name"
     };
 }
 pub(super) use finished;
@@ -104,6 +104,7 @@ fn decode(row: &Row<'_>, tenant: TenantName, priority: Priority) -> rusqlite::Re
         trace_parent: row.get(10)?,
         keep: keep.map(|keep| Duration::from_micros(keep.unsigned_abs())),
         options: row.get(15)?,
+        group: row.get::<_, Option<String>>(21)?.unwrap_or_default(),
     };
     let mut task = Task::stored(Id::placed(time(2)?, row.get(0)?), new, tenant);
     task.attempt = row.get(6)?;

@@ -9,7 +9,7 @@ use tidemill_store::task::{Selection, Steered, Steering, TaskState};
 use super::history::put_back;
 use super::queues::Changes;
 use super::row::places;
-use super::steer::cancel;
+use super::steer::{At, cancel};
 use crate::error::failed;
 use crate::reader::Readers;
 use crate::writer::{Step, Write};
@@ -28,14 +28,21 @@ impl SteerTasks {
 
     fn run_one(&self, step: &mut Step<'_>) -> Result<Steered> {
         let (found, through) = find(step.connection, &self.tenant, &self.selection)?;
-        let at: Vec<(i64, i64)> = found.iter().map(|found| (found.id.place(), found.queue)).collect();
         match self.selection.steering {
-            Steering::Cancel => cancel(&at, self.now, step)?,
+            Steering::Cancel => {
+                let at = |found: &Found| At {
+                    place: found.id.place(),
+                    queue: found.queue,
+                    group: found.group.clone(),
+                };
+                cancel(&found.iter().map(at).collect::<Vec<_>>(), self.now, step)?;
+            }
             Steering::Revive => {
                 let mut changes = Changes::default();
-                for Found { id, queue, state } in &found {
+                for Found { id, queue, state, group } in &found {
                     put_back(id.place(), self.now, step)?;
                     changes.shift(*queue, *state, TaskState::Waiting);
+                    changes.groups.shift(*queue, group.as_deref(), (*state, TaskState::Waiting), self.now);
                 }
                 changes.save(step)?;
             }
@@ -68,6 +75,7 @@ struct Found {
     id: Id,
     queue: i64,
     state: TaskState,
+    group: Option<String>,
 }
 
 /// The tasks that fit, by rising places, and up to where was looked, if there may be more.
@@ -142,11 +150,13 @@ fn numbers(connection: &Connection, sql: &'static str, parameters: &[&dyn ToSql]
 }
 
 const QUEUED: &str = "
-    SELECT q.place, q.created_at, q.queue FROM rarray(?1) e CROSS JOIN queue q ON q.place = e.value
-    WHERE instr(q.error, ?2) > 0 AND instr(q.error, ?5) = 1 AND q.created_at >= ?3 AND q.created_at < ?4";
+    SELECT q.place, q.created_at, q.queue, q.group_name FROM rarray(?1) e CROSS JOIN queue q ON q.place = e.value
+    WHERE instr(q.error, ?2) > 0 AND instr(q.error, ?5) = 1 AND q.created_at >= ?3 AND q.created_at < ?4
+      AND (?6 = '' OR q.group_name = ?6)";
 const FINISHED: &str = "
-    SELECT h.place, h.created_at, h.queue FROM rarray(?1) e CROSS JOIN history h ON h.place = e.value
-    WHERE instr(h.error, ?2) > 0 AND instr(h.error, ?5) = 1 AND h.finished_at >= ?3 AND h.finished_at < ?4";
+    SELECT h.place, h.created_at, h.queue, h.group_name FROM rarray(?1) e CROSS JOIN history h ON h.place = e.value
+    WHERE instr(h.error, ?2) > 0 AND instr(h.error, ?5) = 1 AND h.finished_at >= ?3 AND h.finished_at < ?4
+      AND (?6 = '' OR h.group_name = ?6)";
 
 /// Those of these places, all in one state, that fit.
 fn fitting(
@@ -159,12 +169,13 @@ fn fitting(
     let is_queued = matches!(state, TaskState::Waiting | TaskState::Running);
     let sql = if is_queued { QUEUED } else { FINISHED };
     let mut read = connection.prepare_cached(sql).map_err(failed)?;
-    let (from, until) = selection.filter.span();
+    let (filter, (from, until)) = (&selection.filter, selection.filter.span());
     let rows = read.query_map(
-        params![places(looked_at), selection.filter.error, from, until, selection.filter.prefix()],
+        params![places(looked_at), filter.error, from, until, filter.prefix(), filter.group],
         |row| {
             let created_at = Timestamp::from_micros(row.get(1)?);
-            Ok(Found { id: Id::placed(created_at, row.get(0)?), queue: row.get(2)?, state })
+            let id = Id::placed(created_at, row.get(0)?);
+            Ok(Found { id, queue: row.get(2)?, state, group: row.get(3)? })
         },
     );
     for row in rows.map_err(failed)? {

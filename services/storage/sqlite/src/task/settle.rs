@@ -118,11 +118,11 @@ fn settle(calls: &[SettleTasks], mut named: Vec<Named<'_>>, step: &mut Step<'_>)
         |call: &SettleTasks| Settled { accepted: vec![false; call.count()], follow_ups: Vec::new() };
     let mut settled: Vec<Settled> = calls.iter().map(nothing).collect();
     let mut ended = Ended::default();
-    for Found { named, queue, keep, is_recorded } in find(&named, step)? {
+    for Found { named, queue, keep, group, is_recorded } in find(&named, step)? {
         let Named { place, call, index, end, .. } = *named;
         settled[call].accepted[index] = true;
         let from = if is_recorded { TaskState::Running } else { TaskState::Waiting };
-        ended.add(&Row { place, queue, keep, from, call, index, now: calls[call].now }, end);
+        ended.add(&Row { place, queue, keep, group, from, call, index, now: calls[call].now }, end);
     }
     ended.save(&mut settled, step)?;
     Ok(settled)
@@ -133,13 +133,15 @@ struct Found<'a, 'b> {
     named: &'a Named<'b>,
     queue: i64,
     keep: Option<i64>,
+    group: Option<String>,
     /// Whether it had a recorded lease, which is forgotten.
     is_recorded: bool,
 }
 
 fn find<'a, 'b>(named: &'a [Named<'b>], step: &Step<'_>) -> Result<Vec<Found<'a, 'b>>> {
     let mut read = step.prepare(
-        "SELECT q.place, q.created_at, q.queue, q.keep FROM rarray(?1) e CROSS JOIN queue q ON q.place = e.value",
+        "SELECT q.place, q.created_at, q.queue, q.keep, q.group_name
+         FROM rarray(?1) e CROSS JOIN queue q ON q.place = e.value",
     )?;
     let mut rows = read.query([places(named.iter().map(|named| named.place))]).map_err(failed)?;
     let mut found: Vec<Found<'_, '_>> = Vec::with_capacity(named.len());
@@ -150,7 +152,8 @@ fn find<'a, 'b>(named: &'a [Named<'b>], step: &Step<'_>) -> Result<Vec<Found<'a,
         let Some(named) = rest.find(|named| named.place == place) else { break };
         if record::is(named.id, moment) {
             let (queue, keep) = (row.get(2).map_err(failed)?, row.get(3).map_err(failed)?);
-            found.push(Found { named, queue, keep, is_recorded: false });
+            let group = row.get(4).map_err(failed)?;
+            found.push(Found { named, queue, keep, group, is_recorded: false });
         }
     }
     let recorded = found.iter().filter(|found| found.named.end.attempt().recorded);
@@ -168,6 +171,7 @@ struct Row {
     place: i64,
     queue: i64,
     keep: Option<i64>,
+    group: Option<String>,
     from: TaskState,
     call: usize,
     index: usize,
@@ -190,7 +194,7 @@ struct Ended<'a> {
 
 impl<'a> Ended<'a> {
     fn add(&mut self, row: &Row, end: End<'a>) {
-        let Row { place, queue, keep, from, call, index, now } = *row;
+        let Row { place, queue, keep, ref group, from, call, index, now } = *row;
         let (state, error, result) = match end {
             End::Completion(done) => (TaskState::Succeeded, None, done.result.as_str()),
             End::Failure(failed) => match failed.retry_at {
@@ -202,6 +206,7 @@ impl<'a> Ended<'a> {
             },
         };
         self.changes.shift(queue, from, state);
+        self.changes.groups.shift(queue, group.as_deref(), (from, state), now);
         self.gone.push(place);
         if state == TaskState::Dead || keep != Some(0) {
             self.kept.push(Ending { place, state, at: now, attempt: Some(end.attempt()), error, result });

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rusqlite::Row;
 use tidemill_kernel::{Id, Priority, TenantName, Timestamp};
 use tidemill_store::task::{Attempt, Task, TaskState};
 use tidemill_store::{Error, Result};
@@ -37,7 +38,8 @@ impl CancelTask {
             TaskState::Cancelled => {}
             TaskState::Succeeded | TaskState::Dead => return Err(Error::cannot_cancel(self.id, task.state)),
             TaskState::Waiting | TaskState::Running => {
-                cancel(&[(self.id.place(), queue)], self.now, step)?;
+                let at = At { place: self.id.place(), queue, group: text(&task.new.group) };
+                cancel(&[at], self.now, step)?;
                 (task.state, task.finished_at) = (TaskState::Cancelled, Some(self.now));
             }
         }
@@ -69,6 +71,8 @@ impl ReviveTask {
         history::put_back(self.id.place(), self.now, step)?;
         let mut changes = Changes::default();
         changes.shift(queue, task.state, TaskState::Waiting);
+        let (group, shift) = (text(&task.new.group), (task.state, TaskState::Waiting));
+        changes.groups.shift(queue, group.as_deref(), shift, self.now);
         changes.save(step)?;
         task.new.run_at = self.now;
         (task.state, task.attempt, task.started_at, task.finished_at) = (TaskState::Waiting, 0, None, None);
@@ -115,26 +119,40 @@ impl PrioritiseTask {
 /// Cancels the unfinished tasks of a query's matches.
 pub(crate) fn cancel_of_query(query_number: i64, now: Timestamp, step: &mut Step<'_>) -> Result<()> {
     let mut find = step.prepare(
-        "SELECT q.place, q.queue FROM matches m CROSS JOIN queue q ON q.place = m.task
+        "SELECT q.place, q.queue, q.group_name FROM matches m CROSS JOIN queue q ON q.place = m.task
          WHERE m.query = ?1 ORDER BY q.place",
     )?;
-    let found = find.query_map([query_number], |row| Ok((row.get(0)?, row.get(1)?)));
+    let at = |row: &Row<'_>| Ok(At { place: row.get(0)?, queue: row.get(1)?, group: row.get(2)? });
+    let found = find.query_map([query_number], at);
     let found = found.and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>).map_err(failed)?;
     cancel(&found, now, step)
 }
 
-/// Cancels tasks that are in the queue, given by rising places, each with its queue.
-pub(super) fn cancel(tasks: &[(i64, i64)], now: Timestamp, step: &Step<'_>) -> Result<()> {
+/// A task that is in the queue.
+pub(super) struct At {
+    pub(super) place: i64,
+    pub(super) queue: i64,
+    pub(super) group: Option<String>,
+}
+
+/// What is empty is none.
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Cancels tasks that are in the queue, given by rising places.
+pub(super) fn cancel(tasks: &[At], now: Timestamp, step: &Step<'_>) -> Result<()> {
     let attempts = attempts(tasks, step)?;
-    let gone: Vec<i64> = tasks.iter().map(|(place, _)| *place).collect();
+    let gone: Vec<i64> = tasks.iter().map(|at| at.place).collect();
     record::forget(&gone, step)?;
     let mut changes = Changes::default();
     let mut endings = Vec::with_capacity(tasks.len());
-    for (place, queue) in tasks {
+    for At { place, queue, group } in tasks {
         let attempt = attempts.get(place);
         let from = if attempt.is_some() { TaskState::Running } else { TaskState::Waiting };
         let state = TaskState::Cancelled;
         changes.shift(*queue, from, state);
+        changes.groups.shift(*queue, group.as_deref(), (from, state), now);
         endings.push(Ending { place: *place, state, at: now, attempt, error: None, result: "" });
     }
     history::keep(&endings, step)?;
@@ -143,12 +161,12 @@ pub(super) fn cancel(tasks: &[(i64, i64)], now: Timestamp, step: &Step<'_>) -> R
 }
 
 /// The recorded attempts of tasks, by place.
-fn attempts(tasks: &[(i64, i64)], step: &Step<'_>) -> Result<HashMap<i64, Attempt>> {
+fn attempts(tasks: &[At], step: &Step<'_>) -> Result<HashMap<i64, Attempt>> {
     let mut read = step.prepare(
         "SELECT l.place, l.number, l.started_at, l.worker, l.token
          FROM rarray(?1) e CROSS JOIN leases l ON l.place = e.value",
     )?;
-    let attempts = read.query_map([places(tasks.iter().map(|(place, _)| *place))], |row| {
+    let attempts = read.query_map([places(tasks.iter().map(|at| at.place))], |row| {
         let started_at = Timestamp::from_micros(row.get(2)?);
         // The task is known by its place here.
         let task = Id::from_bytes(row.get(4)?);

@@ -129,11 +129,13 @@ prop_compose! {
     pub(super) fn new_task()(
         kind in name(), priority in priority(), payload in ".{0,40}", key in ".{0,20}", key_for in length(),
         run_at in moment(), max_attempts in 1_u32..=100, trace_parent in "[0-9a-f-]{0,55}",
-        keep in option::of(length()), options in options(), wants_unique: bool,
+        keep in option::of(length()), options in options(), wants_unique: bool, group in "[^\\p{Cc}]{0,20}",
     ) -> NewTask {
         let key_until = if key.is_empty() { Timestamp::default() } else { super::NOW + key_for };
         let unique = wants_unique && !key.is_empty();
-        NewTask { kind, priority, payload, key, key_until, unique, run_at, max_attempts, trace_parent, keep, options }
+        NewTask {
+            kind, priority, payload, key, key_until, unique, run_at, max_attempts, trace_parent, keep, options, group,
+        }
     }
 }
 

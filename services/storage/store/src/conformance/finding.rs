@@ -16,7 +16,7 @@ pub async fn tasks_are_found_in_any_state(store: Shared) {
     succeed(&store, ids[2], at(6)).await;
     store.settle_tasks(Fence::default(), vec![], vec![failure(attempt(ids[3], 1))], at(6)).await.unwrap();
     store.cancel_task(&acme, ids[4], at(6)).await.unwrap();
-    let found = |number: usize, state| Some(Standing { id: ids[number], state: Some(state) });
+    let found = |number: usize, state| Some(Standing::task(ids[number], Some(state)));
     let states = [
         found(0, TaskState::Waiting),
         found(1, TaskState::Running),
@@ -40,7 +40,7 @@ pub async fn what_was_not_kept_is_found_by_its_key_alone(store: Shared) {
     let ids = append(&store, &acme, vec![new]).await;
     succeed(&store, ids[0], at(6)).await;
     let asked = vec![Reference::Task(ids[0]), Reference::Key("gone".into())];
-    let gone = Some(Standing { id: ids[0], state: None });
+    let gone = Some(Standing::task(ids[0], None));
     assert_eq!(store.find_tasks(&acme, asked).await.unwrap(), [None, gone]);
 }
 

@@ -136,6 +136,7 @@ pub fn task(number: u128) -> NewTask {
         keep: None,
         // Bytes that a service between can read, too: a `TaskOptions` with a cost, or none.
         options: Vec::new(),
+        group: String::new(),
     }
 }
 

@@ -34,12 +34,12 @@ pub enum Step {
     Cancel { task: u8, foreign: bool },
     Revive { task: u8, foreign: bool },
     Prioritise { task: u8, priority: u8, foreign: bool },
-    Steer { tenant: u8, revive: bool, state: u8, size: u8, error: bool, dry: bool },
+    Steer { tenant: u8, revive: bool, state: u8, size: u8, error: bool, group: u8, dry: bool },
     Sweep,
 }
 
-/// A new task: its key, its keep, its priority.
-pub type New = (u8, u8, u8);
+/// A new task: its key, its keep, its priority, its group.
+pub type New = (u8, u8, u8, u8);
 /// A completion: the task, its attempt, the analysis' query and document, the key of a task that follows.
 pub type Done = (u8, u8, Option<(u8, u8)>, Option<u8>);
 /// A failure: the task, its attempt, whether it is tried again.
@@ -73,8 +73,10 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         7 => (task(), prop::bool::weighted(0.1)).prop_map(|(task, foreign)| Step::Revive { task, foreign }),
         4 => (task(), 0_u8..3, prop::bool::weighted(0.1))
             .prop_map(|(task, priority, foreign)| Step::Prioritise { task, priority, foreign }),
-        2 => (0_u8..4, any::<bool>(), 0_u8..3, 1_u8..5, any::<bool>(), any::<bool>()).prop_map(
-            |(tenant, revive, state, size, error, dry)| Step::Steer { tenant, revive, state, size, error, dry }
+        2 => (0_u8..4, any::<bool>(), 0_u8..3, 1_u8..5, any::<bool>(), 0_u8..6, any::<bool>()).prop_map(
+            |(tenant, revive, state, size, error, group, dry)| {
+                Step::Steer { tenant, revive, state, size, error, group, dry }
+            }
         ),
         1 => Just(Step::Sweep),
     ];
@@ -107,7 +109,7 @@ fn some_tasks() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn new() -> impl Strategy<Value = Vec<New>> {
-    prop::collection::vec((0_u8..7, 0_u8..5, 0_u8..3), 0..4)
+    prop::collection::vec((0_u8..7, 0_u8..5, 0_u8..3, 0_u8..4), 0..4)
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -170,8 +172,9 @@ async fn take(world: &mut World, step: &Step, now: Timestamp) -> String {
             let priority = Priority::ALL[usize::from(*priority)];
             format!("{:?}", world.store.prioritise_task(&tenant, id, priority).await)
         }
-        Step::Steer { tenant, revive, state, size, error, dry } => {
-            world.steer(*tenant, (*revive, *state), *error, (u32::from(*size), *dry), now).await
+        Step::Steer { tenant, revive, state, size, error, group, dry } => {
+            let (size, steered) = (u32::from(*size), (*revive, *state));
+            world.steer(*tenant, steered, (*error, *group), (size, *dry), now).await
         }
         Step::Sweep => world.sweep(now).await,
         other => content::take(&world.store, other, now).await,

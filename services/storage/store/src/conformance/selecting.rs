@@ -37,6 +37,7 @@ async fn mixed(store: &Shared) -> (TenantName, Vec<Id>) {
     let (acme, other) = (create(store, "acme").await, create(store, "other").await);
     let new = |number: u128| NewTask {
         kind: if number.is_multiple_of(2) { "collect" } else { "analyze" }.to_owned(),
+        group: if number.is_multiple_of(4) { "fours" } else { "" }.to_owned(),
         priority: if number.is_multiple_of(3) { Priority::Background } else { Priority::Normal },
         ..task(number)
     };
@@ -81,6 +82,8 @@ pub async fn what_fits_a_filter_is_found_whatever_the_size_of_a_step(store: Shar
         any.clone(),
         TaskFilter { kind: "collect".to_owned(), ..any.clone() },
         TaskFilter { kind: "none".to_owned(), ..any.clone() },
+        TaskFilter { group: "fours".to_owned(), ..any.clone() },
+        TaskFilter { group: "none".to_owned(), ..any.clone() },
         error("timed out"),
         error("100%"),
         error("a_b"),

@@ -7,6 +7,7 @@ use tidemill_kernel::{Page, PageRequest, TenantName, Timestamp};
 use super::{Content, State};
 use crate::content::{Query, Source};
 use crate::page::cut;
+use crate::task::TaskState;
 use crate::{Error, Result, token};
 
 impl Content {
@@ -54,6 +55,8 @@ impl State {
         for id in tasks {
             if let Some(row) = self.unfinished_task(id) {
                 row.cancel(now);
+                let cancelled = row.shown();
+                self.shift_group(&cancelled, TaskState::Waiting, now);
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The queue's log in memory. A row is the task as its ended attempts left it, and its recorded lease beside it.
 
 mod attempts;
+mod groups;
 mod log;
 mod shards;
 mod steer;
@@ -14,8 +15,9 @@ use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timest
 use super::{MemoryStore, Row};
 use crate::page::{cut, load};
 use crate::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, QueueDepth, Queues, RecordedLease,
-    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, QueueDepth, Queues,
+    RecordedLease, Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore,
+    TenantTasks,
 };
 use crate::{Error, Result, token};
 
@@ -74,11 +76,15 @@ impl TaskStore for MemoryStore {
         let mut state = self.state();
         let row = state.tenant_task(tenant, id)?;
         match row.task.state {
-            TaskState::Waiting | TaskState::Running => row.cancel(now),
-            TaskState::Cancelled => {}
-            TaskState::Succeeded | TaskState::Dead => return Err(Error::cannot_cancel(id, row.task.state)),
+            TaskState::Waiting | TaskState::Running => {
+                row.cancel(now);
+                let cancelled = row.shown();
+                state.shift_group(&cancelled, TaskState::Waiting, now);
+                Ok(cancelled)
+            }
+            TaskState::Cancelled => Ok(row.shown()),
+            TaskState::Succeeded | TaskState::Dead => Err(Error::cannot_cancel(id, row.task.state)),
         }
-        Ok(row.shown())
     }
 
     async fn revive_task(&self, tenant: &TenantName, id: Id, now: Timestamp) -> Result<Task> {
@@ -87,8 +93,11 @@ impl TaskStore for MemoryStore {
         if !matches!(row.task.state, TaskState::Dead | TaskState::Cancelled) {
             return Err(Error::cannot_revive(id, row.shown().state));
         }
+        let before = row.task.state;
         row.revive(now);
-        Ok(row.shown())
+        let revived = row.shown();
+        state.shift_group(&revived, before, now);
+        Ok(revived)
     }
 
     async fn prioritise_task(&self, tenant: &TenantName, id: Id, priority: Priority) -> Result<Task> {
@@ -201,6 +210,17 @@ impl TaskStore for MemoryStore {
         }
         let counts = counts.into_iter();
         Ok(counts.map(|((priority, state), count)| TaskCount { priority, state, count }).collect())
+    }
+
+    async fn group(&self, tenant: &TenantName, name: &str) -> Result<Option<Group>> {
+        Ok(self.state().group(tenant, name).cloned())
+    }
+
+    async fn page_groups(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Group>> {
+        let scope = ["groups", tenant.as_str()];
+        let after: String = token::decode(&scope, &page.token)?.unwrap_or_default();
+        let groups = self.state().groups_behind(tenant, after, page.size as usize + 1);
+        Ok(Page::cut(groups, page.size, |last: &Group| token::encode(&scope, &last.name)))
     }
 
     async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64> {

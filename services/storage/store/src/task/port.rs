@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 
 use super::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Progress, Queues, RecordedLease, Reference,
-    Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
+    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use crate::Result;
 
@@ -15,6 +15,9 @@ use crate::Result;
 ///
 /// Places of a shard are given in the order of commits: who sees one sees all before it that there will ever be. They may
 /// have gaps. A task is known by its whole id: at the right place with another moment it is unknown.
+///
+/// Whatever makes a task that has a group, ends it or puts it back changes the group's counts in the same step: whoever reads a
+/// group sees all of a step or nothing of it.
 ///
 /// A step under a [`Fence`] that has passed is [`crate::Error::Fenced`] and changes nothing; one with nothing else in it
 /// may be answered without a look at its fence. No step names a task twice, but for [`Self::settle_tasks`].
@@ -83,8 +86,8 @@ pub trait TaskStore: Send + Sync + 'static {
     /// One task.
     async fn task(&self, tenant: &TenantName, id: Id) -> Result<Option<Task>>;
 
-    /// How the tenant's tasks stand that are named, in the given order and as of one moment; none for what is unknown, all of it
-    /// without such a tenant. A success that was not kept is unknown by its id and stateless by its key.
+    /// How the tenant's tasks and groups stand that are named, in the given order and as of one moment; none for what is unknown,
+    /// all of it without such a tenant. A success that was not kept is unknown by its id and stateless by its key.
     async fn find_tasks(
         &self,
         tenant: &TenantName,
@@ -129,10 +132,16 @@ pub trait TaskStore: Send + Sync + 'static {
     /// ever, also if they were not kept or were swept.
     async fn count_tasks(&self, tenant: &TenantName) -> Result<Vec<TaskCount>>;
 
-    /// Removes at most `limit` finished tasks and keys whose time is over: successes with a `keep` of their own when
-    /// they have been finished for that long, all others when they have been finished for `keep`; keys at `key_until`,
-    /// or when their tasks have ended, whichever is later.
-    /// How many were removed; 0 when nothing is left to do. Where whole partitions go, they count as one, and their
-    /// tasks may go up to two days late, never early.
+    /// One of the tenant's groups.
+    async fn group(&self, tenant: &TenantName, name: &str) -> Result<Option<Group>>;
+
+    /// A page of the tenant's groups, by name.
+    async fn page_groups(&self, tenant: &TenantName, page: PageRequest) -> Result<Page<Group>>;
+
+    /// Removes at most `limit` finished tasks, keys and groups whose time is over: successes with a `keep` of their own when
+    /// they have been finished for that long, all others when they have been finished for `keep`; keys at `key_until`, or
+    /// when their tasks have ended, whichever is later; groups without an open task when they have not changed for `keep`, after all tasks whose time is over. How many were removed; 0
+    /// when nothing is left to do. Where whole partitions go, they count as one, and their tasks and groups may go up to two
+    /// days late, never early.
     async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64>;
 }

@@ -31,6 +31,8 @@ pub struct TaskFilter {
     pub state: Option<TaskState>,
     /// Of this kind.
     pub kind: String,
+    /// Of this group.
+    pub group: String,
     /// With this text in their last error, letter by letter.
     pub error: String,
     /// With an error that begins with this and a colon: the kind of the failure.
@@ -47,6 +49,7 @@ impl TaskFilter {
         let moment = task.finished_at.unwrap_or(task.created_at());
         self.state.is_none_or(|state| task.state == state)
             && (self.kind.is_empty() || task.new.kind == self.kind)
+            && (self.group.is_empty() || task.new.group == self.group)
             && task.error.contains(&self.error)
             && task.error.starts_with(&self.prefix())
             && self.from.is_none_or(|from| moment >= from)
@@ -61,8 +64,9 @@ impl TaskFilter {
     /// The same with clean texts.
     #[must_use]
     pub fn cleaned(self) -> Self {
-        let Self { kind, error, failure_kind, .. } = self;
-        Self { kind: clean(kind), error: clean(error), failure_kind: clean(failure_kind), ..self }
+        let Self { kind, group, error, failure_kind, .. } = self;
+        let (kind, group) = (clean(kind), clean(group));
+        Self { kind, group, error: clean(error), failure_kind: clean(failure_kind), ..self }
     }
 
     /// The span of moments, in microseconds: from the first to before the second.

@@ -16,8 +16,8 @@ use crate::output;
 pub(crate) struct Which {
     /// The id of one task; without it, all tasks that fit what is said
     #[arg(
-        required_unless_present_any = ["state", "kind", "error", "failure_kind", "from", "until", "all"],
-        conflicts_with_all = ["state", "kind", "error", "failure_kind", "from", "until", "all", "dry_run"]
+        required_unless_present_any = ["state", "kind", "group", "error", "failure_kind", "from", "until", "all"],
+        conflicts_with_all = ["state", "kind", "group", "error", "failure_kind", "from", "until", "all", "dry_run"]
     )]
     pub(super) id: Option<String>,
     #[command(flatten)]
@@ -39,6 +39,9 @@ struct Filter {
     /// Only those of this kind, for example analyze
     #[arg(long)]
     kind: Option<String>,
+    /// Only those of this group
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Only those whose last error has this text in it
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
@@ -62,6 +65,7 @@ impl Filter {
         TaskFilter {
             state: self.state.map_or(0, i32::from),
             kind: self.kind.clone().unwrap_or_default(),
+            group: self.group.clone().unwrap_or_default(),
             error: self.error.clone().unwrap_or_default(),
             failure_kind: self.failure_kind.clone().unwrap_or_default(),
             from: moment(self.from),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::ArgGroup;
 use tidemill_kernel::{Id, Timestamp};
 use tidemill_proto::scheduling::v1::SubmitTasksRequest;
 use tidemill_proto::time::from_micros;
@@ -17,6 +18,7 @@ use crate::output;
 
 /// A new task.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("waits").args(["depends_on", "after_group"]).multiple(true)))]
 pub(crate) struct Submit {
     /// What has to be done: 1 to 63 of a-z, 0-9, dot, dash and underscore
     #[arg(required_unless_present = "file")]
@@ -25,7 +27,7 @@ pub(crate) struct Submit {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["kind", "payload", "priority", "idempotency_key", "run_at", "deadline", "max_attempts", "limit_keys", "cost", "order_key", "unique", "depends_on", "on_dependency_failure"]
+        conflicts_with_all = ["kind", "payload", "priority", "idempotency_key", "run_at", "deadline", "max_attempts", "limit_keys", "cost", "order_key", "unique", "group", "depends_on", "after_group", "on_dependency_failure"]
     )]
     file: Option<PathBuf>,
     /// Print the counts of a file as JSON
@@ -61,11 +63,17 @@ pub(crate) struct Submit {
     /// Tasks with the same order key run one at a time, in order
     #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
     order_key: String,
+    /// The group that it belongs to
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
+    group: String,
     /// A task that has to succeed before it is started: `id:ID`, `key:KEY`, or its id or else its idempotency key
     #[arg(long, value_name = "TASK")]
     depends_on: Vec<String>,
-    /// What becomes of it when one of those dies or is cancelled
-    #[arg(long, value_enum, default_value = "die", requires = "depends_on")]
+    /// A group whose tasks have to succeed before it is started
+    #[arg(long, value_name = "NAME")]
+    after_group: Vec<String>,
+    /// What becomes of it when one of those that it waits for dies or is cancelled
+    #[arg(long, value_enum, default_value = "die", requires = "waits")]
     on_dependency_failure: OnDependencyFailure,
 }
 
@@ -120,13 +128,16 @@ fn dependency(name: &str) -> Dependency {
 
 fn task(new: Submit) -> NewTask {
     let moment = |moment: Option<Timestamp>| moment.map(|moment| from_micros(moment.as_micros()));
+    let group = |name| Dependency { task: Some(Named::Group(name)) };
+    let (tasks, groups) =
+        (new.depends_on.iter().map(|name| dependency(name)), new.after_group.into_iter().map(group));
     let options = TaskOptions {
         deadline: moment(new.deadline),
         limit_keys: new.limit_keys,
         // One is what is not said.
         cost: if new.cost == 1 { 0 } else { new.cost },
         order_key: new.order_key,
-        depends_on: new.depends_on.iter().map(|name| dependency(name)).collect(),
+        depends_on: tasks.chain(groups).collect(),
         on_dependency_failure: DependencyFailure::from(new.on_dependency_failure).into(),
         ..TaskOptions::default()
     };
@@ -138,6 +149,7 @@ fn task(new: Submit) -> NewTask {
         unique: new.unique,
         run_at: moment(new.run_at),
         max_attempts: new.max_attempts,
+        group: new.group,
         options: (options != TaskOptions::default()).then(|| Box::new(options)),
         ..NewTask::default()
     }

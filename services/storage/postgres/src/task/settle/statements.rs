@@ -13,7 +13,7 @@ macro_rules! gone {
              DELETE FROM queue q
              WHERE q.place = ANY ($3::bigint[]) AND q.created_at = ($4::bigint[])[width_bucket(q.place, $3)]
                AND (SELECT holds FROM fence)
-             RETURNING q.place, width_bucket(q.place, $3) AS number, q.tenant_id, q.priority, q.kind,
+             RETURNING q.place, width_bucket(q.place, $3) AS number, q.tenant_id, q.priority, q.kind, q.group_name,
                        ($5::integer[])[width_bucket(q.place, $3)] AS state,
                        q.keep IS DISTINCT FROM 0 OR ($5::integer[])[width_bucket(q.place, $3)] <> 3 AS is_kept,
                        CASE WHEN q.keep IS DISTINCT FROM 0 OR ($5::integer[])[width_bucket(q.place, $3)] <> 3 THEN q END AS kept
@@ -28,7 +28,7 @@ macro_rules! kept {
         ", kept AS (
              INSERT INTO history (tenant_id, place, created_at, run_at, max_attempts, attempt, finished_at, state, day, priority,
                                   kind, payload, keep, key_until, started_at, until, trace_parent, options, key, worker, error,
-                                  result, progress, checkpoint)
+                                  result, progress, checkpoint, group_name)
              SELECT g.tenant_id, g.place, (g.kept).created_at, (g.kept).run_at, (g.kept).max_attempts, g.attempt, g.finished_at,
                     g.state,
                     CASE WHEN g.state = 3 AND (g.kept).keep IS NOT NULL
@@ -38,7 +38,8 @@ macro_rules! kept {
                     g.priority, g.kind, (g.kept).payload, (g.kept).keep, (g.kept).key_until, g.started_at,
                     CASE WHEN g.state = 3 THEN g.finished_at + (g.kept).keep END,
                     (g.kept).trace_parent, (g.kept).options, (g.kept).key, g.worker,
-                    nullif(coalesce(g.error, (g.kept).error), ''), g.result, (g.kept).progress, (g.kept).checkpoint
+                    nullif(coalesce(g.error, (g.kept).error), ''), g.result, (g.kept).progress, (g.kept).checkpoint,
+                    g.group_name
              FROM (SELECT g.*, ($6::bigint[])[g.number] AS attempt, ($7::bigint[])[g.number] AS started_at,
                           ($8::text[])[g.number] AS worker, ($9::bigint[])[g.number] AS finished_at,
                           ($10::text[])[g.number] AS error, ($11::text[])[g.number] AS result
@@ -47,7 +48,7 @@ macro_rules! kept {
     };
 }
 
-/// The changes of counts: from waiting, or from running where a lease was recorded, to where they are now.
+/// The changes of counts: from waiting, or from running where a lease was recorded, to where they are now; those of groups.
 macro_rules! counted {
     ($freed:literal) => {
         concat!(
@@ -60,9 +61,15 @@ macro_rules! counted {
                  SELECT (SELECT change_log_take()), c.tenant_id, w.what, c.priority, c.kind, w.change
                  FROM counted c, LATERAL (VALUES (1, c.ran - c.tasks), (2, - c.ran), (c.state, c.tasks)) AS w (what, change)
                  WHERE w.change <> 0
+             ), grouped AS (
+                 INSERT INTO group_changes (id, tenant_id, name, total, succeeded, dead, cancelled, first_at, changed_at)
+                 SELECT (SELECT change_log_take()), tenant_id, group_name, 0, count(*) FILTER (WHERE state = 3),
+                        count(*) FILTER (WHERE state = 4), 0, min(($9::bigint[])[number]), max(($9::bigint[])[number])
+                 FROM gone WHERE group_name IS NOT NULL GROUP BY tenant_id, group_name
+                 RETURNING id
              )
              SELECT f.holds, CASE WHEN g.count <> cardinality($3) THEN ARRAY(SELECT number FROM gone) END,
-                    2 * (SELECT count(*) FROM counted)
+                    2 * (SELECT count(*) FROM counted) + (SELECT count(*) FROM grouped)
              FROM fence f, (SELECT count(*) FROM gone) g"
         )
     };

@@ -65,6 +65,10 @@ async fn content(store: &Shared, tenant: &TenantName, lines: &mut Vec<String>) {
 
 async fn tasks(store: &Shared, tenant: &TenantName, lines: &mut Vec<String>) {
     lines.push(format!("{:?}", store.count_tasks(tenant).await.unwrap()));
+    lines.push(all(async |page| store.page_groups(tenant, page).await).await);
+    for group in ["g", "h"] {
+        lines.push(format!("{:?}", store.group(tenant, group).await.unwrap()));
+    }
     for state in TaskState::ALL.map(Some).into_iter().chain([None]) {
         lines.push(all(async |page| store.page_tasks(tenant, state, None, page).await).await);
         lines.push(all(async |page| store.page_tasks(tenant, state, Some("analyze"), page).await).await);

@@ -44,8 +44,11 @@ fn shards() -> [Shard; 3] {
     [0, 1, 2].map(|number| Shard::of_tenant(&tenant(number)))
 }
 
+/// The groups, and none.
+const GROUPS: [&str; 4] = ["", "", "g", "h"];
+
 /// Some without a key, some whose key is soon swept, some whose key stays for some months; some are kept, some not.
-fn new_task(&(key, keep, priority): &New, number: usize, now: Timestamp) -> NewTask {
+fn new_task(&(key, keep, priority, group): &New, number: usize, now: Timestamp) -> NewTask {
     let keys = [("", 0), ("a", 5), ("b", 5), ("c", 8_000_000), ("", 0), ("b", 8_000_000), ("c", 5)];
     let (unique, (key, until)) = (key > 4, keys[usize::from(key)]);
     let keep = [None, None, Some(0), Some(1), Some(9_000_000)][usize::from(keep % 5)];
@@ -55,6 +58,7 @@ fn new_task(&(key, keep, priority): &New, number: usize, now: Timestamp) -> NewT
         run_at: now,
         unique,
         priority: Priority::ALL[usize::from(priority)],
+        group: GROUPS[usize::from(group % 4)].to_owned(),
         options: if number.is_multiple_of(3) { Vec::new() } else { vec![16, priority + 1] },
         ..keyed(number as u128, key)
     }
@@ -88,10 +92,12 @@ impl World {
         }
     }
 
-    /// All names of tasks.
+    /// All names of tasks and groups.
     pub(super) fn references(&self) -> Vec<Reference> {
         let by_id = self.tasks.iter().copied().map(Reference::Task);
-        by_id.chain(["a", "b", "c"].map(|key| Reference::Key(key.to_owned()))).collect()
+        let by_key = ["a", "b", "c"].map(|key| Reference::Key(key.to_owned()));
+        let groups = GROUPS[2..].iter().map(|group| Reference::Group((*group).to_owned()));
+        by_id.chain(by_key).chain(groups).collect()
     }
 
     /// Its tasks by numbers; now and then none that there is.
@@ -127,14 +133,15 @@ impl World {
         &self,
         number: u8,
         (revive, state): (bool, u8),
-        error: bool,
+        (error, group): (bool, u8),
         step: (u32, bool),
         now: Timestamp,
     ) -> String {
         let steering = if revive { Steering::Revive } else { Steering::Cancel };
         let state = steering.states().get(usize::from(state)).copied();
         let error = if error { "no luck".to_owned() } else { String::new() };
-        let filter = TaskFilter { state, error, ..TaskFilter::default() };
+        let group = GROUPS.get(usize::from(group)).copied().unwrap_or("").to_owned();
+        let filter = TaskFilter { state, error, group, ..TaskFilter::default() };
         format!("{:?}", selecting::steer(&self.store, &tenant(number), steering, &filter, step, now).await)
     }
 
@@ -279,7 +286,7 @@ impl World {
                 let output = analysis(&format!("{{\"by\":{task}}}"));
                 (query(u128::from(of)).id, document(u128::from(about)).id, output)
             });
-            let follow_ups = follows.map(|key| new_task(&(key, key, 1), self.tasks.len(), now));
+            let follow_ups = follows.map(|key| new_task(&(key, key, 1, key), self.tasks.len(), now));
             let follow_ups = follow_ups.into_iter().collect();
             Completion { analysis, follow_ups, ..completion(self.attempt(owner, task, number, now)) }
         });

@@ -71,8 +71,9 @@ impl State {
         row.task.state = TaskState::Succeeded;
         row.task.finished_at = Some(now);
         row.task.result = completion.result;
-        let (id, tenant) = (row.task.id, row.task.tenant.clone());
-        if row.task.new.keep.is_some_and(|keep| keep.is_zero()) {
+        let (id, tenant, ended) = (row.task.id, row.task.tenant.clone(), row.shown());
+        self.shift_group(&ended, TaskState::Waiting, now);
+        if ended.new.keep.is_some_and(|keep| keep.is_zero()) {
             self.remove_task(id.place());
         }
         if let (Some((query, document, analysis)), Ok(content)) =
@@ -93,6 +94,8 @@ impl State {
             None => {
                 row.task.state = TaskState::Dead;
                 row.task.finished_at = Some(now);
+                let dead = row.shown();
+                self.shift_group(&dead, TaskState::Waiting, now);
             }
         }
         true

@@ -30,7 +30,9 @@ impl State {
         if !new.key.is_empty() {
             self.task_keys.insert(key, (id, new.key_until));
         }
-        self.tasks.insert(id.place(), Row { task: Task::stored(id, new, tenant.clone()), lease: None });
+        let task = Task::stored(id, new, tenant.clone());
+        self.submit_to_group(&task, now);
+        self.tasks.insert(id.place(), Row { task, lease: None });
         AppendedTask { id, duplicate: false }
     }
 
@@ -56,14 +58,15 @@ impl State {
         row.ok_or_else(|| Error::NotFound { what: "task", name: id.to_string() })
     }
 
-    /// How the tenant's task stands that is named so.
+    /// How the tenant's task or group stands that is named so.
     pub(super) fn standing(&mut self, tenant: &TenantName, reference: Reference) -> Option<Standing> {
         let (id, is_known) = match reference {
             Reference::Task(id) => (id, false),
             Reference::Key(key) => (self.task_keys.get(&(tenant.clone(), clean(key)))?.0, true),
+            Reference::Group(name) => return self.group(tenant, &clean(name)).map(Standing::group),
         };
         let state = self.tenant_task(tenant, id).ok().map(|row| row.state());
-        (is_known || state.is_some()).then_some(Standing { id, state })
+        (is_known || state.is_some()).then_some(Standing::task(id, state))
     }
 
     fn any_task(&mut self, id: Id) -> Option<&mut Row> {
@@ -89,7 +92,9 @@ impl State {
         keys.iter().for_each(|key| {
             self.task_keys.remove(key);
         });
-        (over.len() + keys.len()) as u64
+        // Groups last: no task is there any more that could still be put back into one of them.
+        let groups = self.sweep_groups(keep, limit as usize - over.len() - keys.len(), now);
+        (over.len() + keys.len() + groups) as u64
     }
 }
 

@@ -17,18 +17,28 @@ impl State {
         });
         let mut steered = Steered::default();
         let mut last = None;
+        let mut changed = Vec::new();
         for (place, row, shown) in looked_at.by_ref().take(limit) {
             last = Some(place);
             if filter.fits(&shown) {
                 steered.tasks.push(Id::placed(shown.created_at(), place));
                 match selection.steering {
                     _ if selection.is_dry => {}
-                    Steering::Cancel => row.cancel(now),
-                    Steering::Revive => row.revive(now),
+                    Steering::Cancel => {
+                        row.cancel(now);
+                        changed.push((row.shown(), shown.state));
+                    }
+                    Steering::Revive => {
+                        row.revive(now);
+                        changed.push((row.shown(), shown.state));
+                    }
                 }
             }
         }
         steered.through = last.filter(|_| looked_at.next().is_some());
+        for (task, before) in changed {
+            self.shift_group(&task, before, now);
+        }
         steered
     }
 }
