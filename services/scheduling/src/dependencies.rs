@@ -138,12 +138,18 @@ fn reason(name: &Name, found: &FoundTask) -> String {
 }
 
 /// Which of these a task still waits for, in words; none if it waits for none.
-pub(crate) fn words(depends_on: &[Dependency], found: &[FoundTask]) -> Option<String> {
+pub(crate) fn words(
+    depends_on: &[Dependency],
+    found: &[FoundTask],
+    on_failure: DependencyFailure,
+) -> Option<String> {
     /// How many are named.
     const NAMED: usize = 5;
     let state = |found: &FoundTask| match found.state() {
         TaskState::Waiting => Some("waiting"),
         TaskState::Running => Some("running"),
+        // However it ended.
+        TaskState::Dead | TaskState::Cancelled if on_failure == DependencyFailure::Run => None,
         TaskState::Dead => Some("dead"),
         TaskState::Cancelled => Some("cancelled"),
         TaskState::Succeeded | TaskState::Unspecified => None,

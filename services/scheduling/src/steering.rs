@@ -90,7 +90,7 @@ impl Steering {
         let tasks = options.depends_on.clone();
         let request = store::FindTasksRequest { tenant: tenant.to_string(), tasks };
         let found = self.deps.tasks.clone().find_tasks(context.request(request)).await?.into_inner().tasks;
-        Ok(dependencies::words(&options.depends_on, &found))
+        Ok(dependencies::words(&options.depends_on, &found, options.on_dependency_failure()))
     }
 
     /// The scheduler to pass a call on to; an error where there is none, or the call was passed on already.

@@ -120,7 +120,10 @@ fn a_group_is_waited_for_until_none_is_open_whatever_has_failed() {
         assert_eq!(decide_group(state, 0, DependencyFailure::Wait), waits(0));
     }
     let open = [FoundTask { id: String::new(), state: TaskState::Waiting.into(), open: 7 }];
-    assert_eq!(words(&[on_group("g")], &open).unwrap(), "it depends on group `g` (7 open)");
+    assert_eq!(
+        words(&[on_group("g")], &open, DependencyFailure::Run).unwrap(),
+        "it depends on group `g` (7 open)"
+    );
 }
 
 #[test]
@@ -183,9 +186,12 @@ fn a_circle_is_named() {
 fn what_is_open_is_named_up_to_five() {
     let found: Vec<_> = (1..=7).map(|number| stands(number, TaskState::Waiting)).collect();
     let depends_on: Vec<_> = (1..=7).map(|number| on_key(&format!("k{number}"))).collect();
-    let words = words(&depends_on, &found).unwrap();
+    let words = words(&depends_on, &found, DependencyFailure::Die).unwrap();
     assert!(words.contains("key `k5` (waiting) and 2 more") && !words.contains("k6"), "{words}");
-    assert_eq!(super::words(&depends_on[..1], &[stands(1, TaskState::Succeeded)]), None);
+    let of = |state, on_failure| super::words(&depends_on[..1], &[stands(1, state)], on_failure);
+    assert_eq!(of(TaskState::Succeeded, DependencyFailure::Die), None);
+    assert_eq!(of(TaskState::Cancelled, DependencyFailure::Run), None, "it does not matter");
+    assert!(of(TaskState::Cancelled, DependencyFailure::Wait).unwrap().contains("(cancelled)"));
 }
 
 proptest! {
