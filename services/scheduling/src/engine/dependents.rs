@@ -125,7 +125,11 @@ impl Dependents {
     /// How much is remembered.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.by_dependency.len() + self.unasked.len() + self.questions.len() + self.groups.len()
+        self.waiting.len()
+            + self.by_dependency.len()
+            + self.unasked.len()
+            + self.questions.len()
+            + self.groups.len()
     }
 
     fn ask_for(&mut self, task: Id) {

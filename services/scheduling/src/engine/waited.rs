@@ -44,7 +44,8 @@ impl Groups {
     /// at once.
     pub(super) fn wait_for(&mut self, task: Id, group: &str, open: i64, question: u64) -> bool {
         let key = key(task, group);
-        let heard: i64 = self.ended.get(&key).map_or(0, |ends| ends.range(question..).map(|(_, ends)| ends).sum());
+        let heard: i64 =
+            self.ended.get(&key).map_or(0, |ends| ends.range(question..).map(|(_, ends)| ends).sum());
         let is_unclear = self.any_ended.get(&key.0).is_some_and(|after| *after >= question);
         let waited = self.waited.entry(key).or_default();
         waited.dependents.insert(task);

@@ -280,6 +280,7 @@ impl Store {
                 let on = match dependency.task.unwrap() {
                     Named::Id(id) => by_id[&id.parse().unwrap()],
                     Named::Key(key) => by_key[&(&task.tenant, &key)],
+                    Named::Group(group) => unreachable!("nobody waits for {group}"),
                 };
                 let has_failed = matches!(on.state, TaskState::Dead | TaskState::Cancelled);
                 if has_failed && failures.insert((on.tenant.to_string(), on.id)) {

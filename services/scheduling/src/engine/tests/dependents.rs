@@ -147,7 +147,11 @@ fn answer(asked: &Asked, states: &[(i64, TaskState)]) -> Event {
     let stands = |reference: &Dependency| {
         let Some(Named::Id(task)) = &reference.task else { return FoundTask::default() };
         let known = states.iter().find(|(count, _)| id(*count).to_string() == *task);
-        FoundTask { id: task.clone(), state: known.map_or(TaskState::Waiting, |known| known.1).into(), open: 0 }
+        FoundTask {
+            id: task.clone(),
+            state: known.map_or(TaskState::Waiting, |known| known.1).into(),
+            open: 0,
+        }
     };
     Event::Found { asked: asked.clone(), found: Some(asked.references.iter().map(stands).collect()) }
 }
