@@ -20,6 +20,7 @@ fn rules() -> Rules {
         slots: SLOTS,
         tenant_concurrency: Some(CAP),
         kind_concurrency: Vec::new(),
+        kind_rate: Vec::new(),
         recorded_within: Duration::from_millis(500),
         order_within: Duration::from_millis(250),
         // A hint between schedulers that was missed is made good by reading anew, once a second.
