@@ -140,8 +140,8 @@ pub trait TaskStore: Send + Sync + 'static {
 
     /// Removes at most `limit` finished tasks, keys and groups whose time is over: successes with a `keep` of their own when
     /// they have been finished for that long, all others when they have been finished for `keep`; keys at `key_until`, or
-    /// when their tasks have ended, whichever is later; groups without an open task when they have not changed for `keep`, after all tasks whose time is over. How many were removed; 0
-    /// when nothing is left to do. Where whole partitions go, they count as one, and their tasks and groups may go up to two
-    /// days late, never early.
+    /// when their tasks have ended, whichever is later; groups without an open task when they have not changed for `keep`, after
+    /// all tasks whose time is over. How many were removed; 0 when nothing is left to do. Where whole partitions go, they count as
+    /// one, and their tasks and groups may go up to two days late, never early.
     async fn sweep(&self, keep: Duration, limit: u32, now: Timestamp) -> Result<u64>;
 }
