@@ -128,6 +128,7 @@ mod tests {
                 "tidemill.scheduling.v1.ScalingService",
                 "tidemill.scheduling.v1.SchedulingService",
                 "tidemill.scheduling.v1.SteeringService",
+                "tidemill.scheduling.v1.TallyService",
                 "tidemill.scheduling.v1.WorkerService",
                 "externalscaler.ExternalScaler",
             ]

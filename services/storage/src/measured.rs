@@ -12,8 +12,8 @@ use tidemill_store::content::{
 };
 use tidemill_store::setting::{Setting, SettingSort};
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
-    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, QueueDepth, Queues,
+    RecordedLease, Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::tenant::{Key, Tenant};
 use tidemill_store::{
@@ -174,6 +174,7 @@ measure!(TaskStore {
         this, tenant: &TenantName, state: Option<TaskState>, kind: Option<&str>, page: PageRequest
     ) -> Page<Task>;
     fn queues(this, shard: Shard) -> Queues;
+    fn depths(this, shards: &[Shard]) -> Vec<QueueDepth>;
     fn load_waiting(
         this, tenant: &TenantName, priority: Priority, kind: &str, after: i64, limit: u32
     ) -> Vec<Task>;
@@ -187,10 +188,10 @@ measure!(TaskStore {
 });
 
 measure!(SettingStore {
-    fn put_setting(this, tenant: &TenantName, setting: Setting) -> ();
-    fn drop_setting(this, tenant: &TenantName, sort: SettingSort, name: &str) -> bool;
-    fn settings(this, tenant: &TenantName) -> Vec<Setting>;
-    fn shard_settings(this, shard: Shard) -> Vec<(TenantName, Setting)>;
+    fn put_setting(this, tenant: Option<&TenantName>, setting: Setting) -> ();
+    fn drop_setting(this, tenant: Option<&TenantName>, sort: SettingSort, name: &str) -> bool;
+    fn settings(this, tenant: Option<&TenantName>) -> Vec<Setting>;
+    fn shard_settings(this, shards: &[Shard]) -> Vec<(TenantName, Setting)>;
 });
 
 fn tenants(batches: &[TenantTasks]) -> Vec<TenantName> {

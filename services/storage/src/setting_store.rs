@@ -1,4 +1,5 @@
-//! `SettingStoreService`: what tenants set for their queues, for the scheduling service. Tenants are named in the messages.
+//! `SettingStoreService`: what tenants set for their queues, and the operator for all of them, for the scheduling service. Tenants
+//! are named in the messages.
 
 use tidemill_proto::storage::v1::setting_store_service_server::SettingStoreService;
 use tidemill_proto::storage::v1::{
@@ -8,7 +9,7 @@ use tidemill_proto::storage::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::convert::rule;
-use crate::convert::setting::{decode_setting, decode_sort, encode_setting};
+use crate::convert::setting::{decode_owner, decode_setting, decode_sort, encode_setting};
 use crate::convert::shard::decode_shard;
 use crate::error::Within;
 use crate::{Deps, Error};
@@ -24,7 +25,7 @@ impl SettingStoreService for Settings {
     ) -> Result<Response<PutSettingResponse>, Status> {
         let setting = rule::present("setting", request.into_inner().setting)?;
         let (tenant, setting) = decode_setting(setting, self.0.now()).within("setting")?;
-        self.0.store.put_setting(&tenant, setting).await.map_err(Error::Store)?;
+        self.0.store.put_setting(tenant.as_ref(), setting).await.map_err(Error::Store)?;
         Ok(Response::new(PutSettingResponse {}))
     }
 
@@ -33,8 +34,8 @@ impl SettingStoreService for Settings {
         request: Request<DropSettingRequest>,
     ) -> Result<Response<DropSettingResponse>, Status> {
         let request = request.into_inner();
-        let (tenant, sort) = (rule::tenant("tenant", &request.tenant)?, decode_sort("sort", request.sort)?);
-        let dropped = self.0.store.drop_setting(&tenant, sort, &request.name).await;
+        let (tenant, sort) = (decode_owner("tenant", &request.tenant)?, decode_sort("sort", request.sort)?);
+        let dropped = self.0.store.drop_setting(tenant.as_ref(), sort, &request.name).await;
         Ok(Response::new(DropSettingResponse { dropped: dropped.map_err(Error::Store)? }))
     }
 
@@ -43,15 +44,26 @@ impl SettingStoreService for Settings {
         request: Request<LoadSettingsRequest>,
     ) -> Result<Response<LoadSettingsResponse>, Status> {
         let request = request.into_inner();
-        let settings = if request.tenant.is_empty() {
-            let shard = decode_shard("shard", request.shard)?;
-            self.0.store.shard_settings(shard).await.map_err(Error::Store)?
-        } else {
-            let tenant = rule::tenant("tenant", &request.tenant)?;
-            let settings = self.0.store.settings(&tenant).await.map_err(Error::Store)?;
-            settings.into_iter().map(|setting| (tenant.clone(), setting)).collect()
-        };
-        let settings = settings.into_iter().map(|(tenant, setting)| encode_setting(&tenant, setting));
-        Ok(Response::new(LoadSettingsResponse { settings: settings.collect() }))
+        let (mut settings, store) = (Vec::new(), &self.0.store);
+        if request.of_all_tenants {
+            let shared = store.settings(None).await.map_err(Error::Store)?;
+            settings.extend(shared.into_iter().map(|setting| encode_setting(None, setting)));
+        }
+        if let Some(tenant) = decode_owner("tenant", &request.tenant)? {
+            let own = store.settings(Some(&tenant)).await.map_err(Error::Store)?;
+            settings.extend(own.into_iter().map(|setting| encode_setting(Some(&tenant), setting)));
+        }
+        let shards: Vec<_> = request
+            .shards
+            .into_iter()
+            .map(|shard| decode_shard("shards", shard))
+            .collect::<Result<_, _>>()?;
+        if !shards.is_empty() {
+            let of_shards = store.shard_settings(&shards).await.map_err(Error::Store)?;
+            settings.extend(
+                of_shards.into_iter().map(|(tenant, setting)| encode_setting(Some(&tenant), setting)),
+            );
+        }
+        Ok(Response::new(LoadSettingsResponse { settings }))
     }
 }

@@ -6,14 +6,14 @@ use tidemill_chassis::Context;
 use tidemill_proto::storage::v1::task_store_service_server::TaskStoreService;
 use tidemill_proto::storage::v1::{
     AppendTasksRequest, AppendTasksResponse, AppendedTasks, ClaimShardsRequest, ClaimShardsResponse,
-    CountTasksRequest, CountTasksResponse, DropTaskRequest, DropTaskResponse, FindTasksRequest,
-    FindTasksResponse, ListQueuesRequest, ListQueuesResponse, LoadNewRequest, LoadNewResponse,
-    LoadRunningRequest, LoadRunningResponse, LoadTasksRequest, LoadTasksResponse, LoadWaitingRequest,
-    LoadWaitingResponse, MoveTaskRequest, MoveTaskResponse, PageGroupsRequest, PageGroupsResponse,
-    PageTasksRequest, PageTasksResponse, ReadGroupRequest, ReadGroupResponse, ReadTaskRequest,
-    ReadTaskResponse, RecordLeasesRequest, RecordLeasesResponse, ReviveTaskRequest, ReviveTaskResponse,
-    RunningTask, SaveProgressRequest, SaveProgressResponse, SettleTasksRequest, SettleTasksResponse,
-    SteerTasksRequest, SteerTasksResponse,
+    CountQueuesRequest, CountQueuesResponse, CountTasksRequest, CountTasksResponse, DropTaskRequest,
+    DropTaskResponse, FindTasksRequest, FindTasksResponse, ListQueuesRequest, ListQueuesResponse,
+    LoadNewRequest, LoadNewResponse, LoadRunningRequest, LoadRunningResponse, LoadTasksRequest,
+    LoadTasksResponse, LoadWaitingRequest, LoadWaitingResponse, MoveTaskRequest, MoveTaskResponse,
+    PageGroupsRequest, PageGroupsResponse, PageTasksRequest, PageTasksResponse, ReadGroupRequest,
+    ReadGroupResponse, ReadTaskRequest, ReadTaskResponse, RecordLeasesRequest, RecordLeasesResponse,
+    ReviveTaskRequest, ReviveTaskResponse, RunningTask, SaveProgressRequest, SaveProgressResponse,
+    SettleTasksRequest, SettleTasksResponse, SteerTasksRequest, SteerTasksResponse,
 };
 use tidemill_store as store;
 use tidemill_store::task::AppendedTask;
@@ -182,6 +182,17 @@ impl TaskStoreService for Tasks {
         let last_place = queues.last_place;
         let queues = queues.depths.into_iter().map(encode_depth).collect();
         Ok(Response::new(ListQueuesResponse { queues, last_place }))
+    }
+
+    async fn count_queues(
+        &self,
+        request: Request<CountQueuesRequest>,
+    ) -> Result<Response<CountQueuesResponse>, Status> {
+        let shards = request.into_inner().shards.into_iter().map(|shard| decode_shard("shards", shard));
+        let shards = shards.collect::<Result<Vec<_>, _>>()?;
+        let depths = self.0.store.depths(&shards).await.map_err(Error::Store)?;
+        let queues = depths.into_iter().map(encode_depth).collect();
+        Ok(Response::new(CountQueuesResponse { queues }))
     }
 
     async fn load_waiting(

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -16,6 +17,16 @@ use crate::error::Server;
 use crate::position::Positions;
 use crate::reader::Source;
 use crate::replica::Replicas;
+
+/// A connection that has been out longer goes back to the pool, which sees to its age.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// A connection of the pool.
+pub(crate) struct Taken {
+    pub(crate) connection: PoolConnection<Postgres>,
+    /// When it left the pool.
+    since: Instant,
+}
 
 /// What is said of each transaction and each fault.
 pub(crate) struct Settings {
@@ -69,6 +80,8 @@ pub(crate) struct Database {
     pub(crate) positions: Positions,
     /// Spreads the tries of instances that lost together.
     pub(crate) jitter: Mutex<StdRng>,
+    /// Connections that steps have just used.
+    kept: Mutex<Vec<Taken>>,
     /// Numbers of tenants, which never change.
     tenants: Mutex<Tenants>,
     pub(crate) commits: AtomicU64,
@@ -86,6 +99,7 @@ impl Database {
             replicas,
             positions: Positions::default(),
             jitter: Mutex::new(StdRng::seed_from_u64(seed)),
+            kept: Mutex::default(),
             tenants: Mutex::default(),
             commits: AtomicU64::new(0),
             // What an instance that was killed left unfolded is folded with the first changes.
@@ -93,9 +107,39 @@ impl Database {
         }
     }
 
-    /// A connection for a step.
-    pub(crate) async fn acquire(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        self.pool.acquire().await
+    /// A connection for a step: the one that was used last, if one is kept.
+    pub(crate) async fn acquire(&self) -> sqlx::Result<Taken> {
+        let kept = self.kept().pop();
+        match kept {
+            Some(kept) if kept.since.elapsed() < KEPT_FOR => Ok(kept),
+            _ => Ok(Taken { connection: self.pool.acquire().await?, since: Instant::now() }),
+        }
+    }
+
+    /// Keeps a connection that a step has left in order for the next one: the pool would look whether it lives, and hand out
+    /// another one, whose process has to be woken and knows less.
+    pub(crate) fn keep(&self, taken: Taken) {
+        // A quarter of them, so that reads always find one.
+        let most = self.pool.options().get_max_connections() / 4;
+        let mut kept = self.kept();
+        if kept.len() < most as usize && !self.pool.is_closed() {
+            kept.push(taken);
+        }
+    }
+
+    /// Whether connections are kept.
+    pub(crate) fn keeps_any(&self) -> bool {
+        !self.kept().is_empty()
+    }
+
+    /// Gives the kept connections back to the pool.
+    pub(crate) fn let_go(&self) {
+        let kept = std::mem::take(&mut *self.kept());
+        drop(kept);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Taken>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of a tenant that was seen before.
@@ -137,7 +181,7 @@ impl Database {
     }
 
     pub(crate) fn connections(&self) -> Connections {
-        let (open, idle) = (self.pool.size() as usize, self.pool.num_idle());
+        let (open, idle) = (self.pool.size() as usize, self.pool.num_idle() + self.kept().len());
         Connections { pool: "primary", idle, used: open.saturating_sub(idle) }
     }
 
@@ -145,6 +189,7 @@ impl Database {
         if let Some(replicas) = &self.replicas {
             replicas.close().await;
         }
+        self.let_go();
         self.pool.close().await;
     }
 }

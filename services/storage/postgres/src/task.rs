@@ -25,8 +25,9 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
-    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, QueueDepth, Queues,
+    RecordedLease, Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore,
+    TenantTasks,
 };
 
 use crate::PostgresStore;
@@ -122,6 +123,10 @@ impl TaskStore for PostgresStore {
 
     async fn queues(&self, shard: Shard) -> Result<Queues> {
         read::queues(&self.database.primary, shard).await
+    }
+
+    async fn depths(&self, shards: &[Shard]) -> Result<Vec<QueueDepth>> {
+        read::depths(&self.database.primary, shards).await
     }
 
     async fn load_waiting(

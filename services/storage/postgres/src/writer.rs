@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use tidemill_kernel::backoff::{Backoff, Jitter};
 use tidemill_store::{Error, Result};
 
@@ -121,10 +121,24 @@ impl Database {
     }
 
     async fn attempt<W: Write>(self: &Arc<Self>, calls: &[W]) -> Outcome<Vec<W::Output>> {
-        let mut connection = self.acquire().await?;
+        let mut taken = self.acquire().await?;
+        let outcome = self.attempt_on(&mut taken.connection, calls).await;
+        match &outcome {
+            Ok(_) => self.keep(taken),
+            Err(Stop::Refused(_)) => {}
+            Err(Stop::Failed(_) | Stop::Unknown(_)) => self.let_go(),
+        }
+        outcome
+    }
+
+    async fn attempt_on<W: Write>(
+        self: &Arc<Self>,
+        connection: &mut PgConnection,
+        calls: &[W],
+    ) -> Outcome<Vec<W::Output>> {
         // A pooler that shares connections could give each message of a statement another one.
         if self.settings.persistent {
-            let mut step = Step::new(&mut connection, self);
+            let mut step = Step::new(connection, self);
             if let Some(outcome) = W::run_at_once(calls, &mut step).await {
                 let changes = step.counted;
                 return outcome.inspect(|_| self.committed(changes)).map_err(Stop::at_commit);

@@ -50,3 +50,13 @@ pub enum Synchronous {
     /// When the system has it: a crash of the process loses nothing, a loss of power may lose the last moments.
     Normal,
 }
+
+impl Synchronous {
+    /// The word of the pragma.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Normal => "normal",
+        }
+    }
+}

@@ -14,6 +14,7 @@
 //!
 //! Sources: `https://sqlite.org/wal.html`, `https://sqlite.org/json1.html`, `https://sqlite.org/fts5.html`.
 
+mod checkpoint;
 pub mod config;
 mod content;
 pub mod error;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use tidemill_store::{Connections, Freshness, Store};
 
+use checkpoint::Checkpointer;
 pub use config::{SqliteConfig, Synchronous};
 pub use error::Error;
 use open::Opened;
@@ -46,9 +48,11 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the data folder: makes it if it is missing, brings its database up to date, keeps others out.
     pub async fn open(config: SqliteConfig) -> Result<Self, Error> {
-        let Opened { lock, writer, reader, file } = migrate::off_the_loop(&config, open::open).await?;
-        let writer =
-            Writer::start(&config.path, writer, lock).map_err(|error| Error::file(&config.path, &error))?;
+        let Opened { lock, writer, copier, reader, file } =
+            migrate::off_the_loop(&config, open::open).await?;
+        let failed = |error| Error::file(&config.path, &error);
+        let checkpointer = Checkpointer::start(copier).map_err(failed)?;
+        let writer = Writer::start(&config.path, writer, checkpointer, lock).map_err(failed)?;
         Ok(Self { writer, readers: Readers::new(config, file, reader) })
     }
 

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "queue", include_str!("../migrations/0004_queue.sql")),
     (5, "settings", include_str!("../migrations/0005_settings.sql")),
     (6, "groups", include_str!("../migrations/0006_groups.sql")),
+    (7, "shared settings", include_str!("../migrations/0007_shared_settings.sql")),
 ];
 
 const APPLIED: &str = "

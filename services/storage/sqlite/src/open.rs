@@ -7,7 +7,8 @@ use std::time::Duration;
 use rusqlite::vtab::array::load_module;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::config::{SqliteConfig, Synchronous};
+use crate::checkpoint::LOG_BYTES;
+use crate::config::SqliteConfig;
 use crate::error::Error;
 use crate::migrate;
 use crate::statement::PREPARED;
@@ -15,14 +16,13 @@ use crate::statement::PREPARED;
 /// SQLite's page size; fixed when the file is made. Twice the usual: a batch of tasks is a third cheaper to store.
 const PAGE_BYTES: u32 = 8_192;
 
-/// How long the write-ahead log grows before it is copied into the file.
-const LOG_BYTES: i64 = 32 << 20;
-
 /// A data folder that is open.
 pub(crate) struct Opened {
     /// Held as long as the store is open.
     pub(crate) lock: File,
     pub(crate) writer: Connection,
+    /// For what copies the log.
+    pub(crate) copier: Connection,
     /// The first of the readers.
     pub(crate) reader: Connection,
     pub(crate) file: PathBuf,
@@ -37,7 +37,8 @@ pub(crate) fn open(config: &SqliteConfig) -> Result<Opened, Error> {
         return Err(Error::Outdated { file, migration: missing.version });
     }
     let reader = open_reader(config, &file).map_err(|error| Error::database(&file, &error))?;
-    Ok(Opened { lock, writer, reader, file })
+    let copier = open_copier(config, &file).map_err(|error| Error::database(&file, &error))?;
+    Ok(Opened { lock, writer, copier, reader, file })
 }
 
 /// The lock of a data folder, which is made where needed, and a connection that may write its database.
@@ -104,15 +105,11 @@ fn open_writer(config: &SqliteConfig, file: &Path) -> rusqlite::Result<Connectio
     let writer = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     writer.pragma_update(None, "page_size", PAGE_BYTES)?;
     writer.pragma_update(None, "journal_mode", "wal")?;
-    let synchronous = match config.synchronous {
-        Synchronous::Full => "full",
-        Synchronous::Normal => "normal",
-    };
-    writer.pragma_update(None, "synchronous", synchronous)?;
+    writer.pragma_update(None, "synchronous", config.synchronous.word())?;
     writer.pragma_update(None, "cache_size", cache_pages(config.cache_bytes.saturating_mul(4)))?;
     // What a savepoint needs to undo its pages stays in memory, not in a file beside the log.
     writer.pragma_update(None, "temp_store", "memory")?;
-    // The log is cut back to that after a long read kept it longer.
+    // The rest of the log is copied then; it is cut back to that after a long read kept it longer.
     let page: i64 = writer.pragma_query_value(None, "page_size", |row| row.get(0))?;
     writer.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / page.max(512))?;
     writer.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
@@ -128,6 +125,15 @@ pub(crate) fn limit(connection: &Connection, bytes: Option<u64>) -> rusqlite::Re
     // SQLite's own largest number when there is no limit.
     let pages = bytes.map_or(4_294_967_294, |bytes| (bytes / u64::from(page)).max(1));
     connection.pragma_update(None, "max_page_count", pages.cast_signed())
+}
+
+/// A connection that copies the log. It waits for nobody.
+fn open_copier(config: &SqliteConfig, file: &Path) -> rusqlite::Result<Connection> {
+    let copier = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    copier.busy_timeout(Duration::ZERO)?;
+    copier.pragma_update(None, "wal_autocheckpoint", 0)?;
+    copier.pragma_update(None, "synchronous", config.synchronous.word())?;
+    Ok(copier)
 }
 
 /// A connection for reads.

@@ -1,4 +1,4 @@
-//! Settings of tenants' queues.
+//! Settings of tenants' queues, and of all of them together.
 
 use async_trait::async_trait;
 use tidemill_kernel::{Shard, TenantName, Timestamp};
@@ -9,48 +9,54 @@ use crate::SqliteStore;
 use crate::statement::query;
 use crate::writer::{Step, Write};
 
-/// Tenant, sort, name, value in hexadecimal digits, moment.
-type Row = (TenantName, i32, String, String, Timestamp);
+/// Sort, name, value in hexadecimal digits, moment.
+type Row = (i32, String, String, Timestamp);
 
 #[async_trait]
 impl SettingStore for SqliteStore {
-    async fn put_setting(&self, tenant: &TenantName, setting: Setting) -> Result<()> {
-        self.writer.call(PutSetting { tenant: tenant.clone(), setting }).await
+    async fn put_setting(&self, tenant: Option<&TenantName>, setting: Setting) -> Result<()> {
+        self.writer.call(PutSetting { tenant: tenant.cloned(), setting }).await
     }
 
-    async fn drop_setting(&self, tenant: &TenantName, sort: SettingSort, name: &str) -> Result<bool> {
-        let (tenant, name) = (tenant.clone(), name.to_owned());
+    async fn drop_setting(&self, tenant: Option<&TenantName>, sort: SettingSort, name: &str) -> Result<bool> {
+        let (tenant, name) = (tenant.cloned(), name.to_owned());
         self.writer.call(DropSetting { tenant, sort, name }).await
     }
 
-    async fn settings(&self, tenant: &TenantName) -> Result<Vec<Setting>> {
-        let rows = query(
-            "SELECT json_array(t.name, s.sort, s.name, hex(s.value), s.updated_at)
-             FROM settings s JOIN tenants t ON t.id = s.tenant_id WHERE t.name = ?1 ORDER BY s.sort, s.name",
-        );
-        let rows: Vec<Row> = self.readers.rows(rows.bind(tenant.as_str())).await?;
-        Ok(decode(rows)?.into_iter().map(|(_, setting)| setting).collect())
+    async fn settings(&self, tenant: Option<&TenantName>) -> Result<Vec<Setting>> {
+        let rows = match tenant {
+            Some(tenant) => query(
+                "SELECT json_array(s.sort, s.name, hex(s.value), s.updated_at)
+                 FROM settings s JOIN tenants t ON t.id = s.tenant_id WHERE t.name = ?1 ORDER BY s.sort, s.name",
+            )
+            .bind(tenant.as_str()),
+            None => query(
+                "SELECT json_array(sort, name, hex(value), updated_at) FROM shared_settings ORDER BY sort, name",
+            ),
+        };
+        let rows: Vec<Row> = self.readers.rows(rows).await?;
+        rows.into_iter().map(decode).collect()
     }
 
-    async fn shard_settings(&self, shard: Shard) -> Result<Vec<(TenantName, Setting)>> {
+    async fn shard_settings(&self, shards: &[Shard]) -> Result<Vec<(TenantName, Setting)>> {
         // There are few, and the shard of a tenant is not stored.
         let rows = query(
             "SELECT json_array(t.name, s.sort, s.name, hex(s.value), s.updated_at)
              FROM settings s JOIN tenants t ON t.id = s.tenant_id ORDER BY t.name, s.sort, s.name",
         );
-        let rows: Vec<Row> = self.readers.rows(rows).await?;
-        decode(rows.into_iter().filter(|row| Shard::of_tenant(&row.0) == shard).collect())
+        let rows: Vec<(TenantName, i32, String, String, Timestamp)> = self.readers.rows(rows).await?;
+        let rows = rows.into_iter().filter(|row| shards.contains(&Shard::of_tenant(&row.0)));
+        let setting =
+            |(tenant, sort, name, value, updated_at)| Ok((tenant, decode((sort, name, value, updated_at))?));
+        rows.map(setting).collect()
     }
 }
 
-fn decode(rows: Vec<Row>) -> Result<Vec<(TenantName, Setting)>> {
+fn decode((sort, name, value, updated_at): Row) -> Result<Setting> {
     let damaged = || Error::Internal("a setting cannot be read".to_owned());
-    let row = |(tenant, sort, name, value, updated_at): Row| {
-        let sort = SettingSort::from_number(sort).ok_or_else(damaged)?;
-        let value = bytes(&value).ok_or_else(damaged)?;
-        Ok((tenant, Setting { sort, name, value, updated_at }))
-    };
-    rows.into_iter().map(row).collect()
+    let sort = SettingSort::from_number(sort).ok_or_else(damaged)?;
+    let value = bytes(&value).ok_or_else(damaged)?;
+    Ok(Setting { sort, name, value, updated_at })
 }
 
 /// The bytes of hexadecimal digits.
@@ -60,7 +66,7 @@ fn bytes(digits: &str) -> Option<Vec<u8>> {
 }
 
 struct PutSetting {
-    tenant: TenantName,
+    tenant: Option<TenantName>,
     setting: Setting,
 }
 
@@ -69,13 +75,20 @@ impl Write for PutSetting {
 
     fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<()>> {
         for Self { tenant, setting } in calls {
-            let tenant = step.tenant(tenant)?;
-            let put = query(
-                "INSERT INTO settings (tenant_id, sort, name, value, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (tenant_id, sort, name)
-                 DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-            );
-            let put = put.bind(tenant).bind(setting.sort.number()).bind(setting.name.as_str());
+            let put = match tenant {
+                Some(tenant) => query(
+                    "INSERT INTO settings (tenant_id, sort, name, value, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (tenant_id, sort, name)
+                     DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+                )
+                .bind(step.tenant(tenant)?),
+                None => query(
+                    "INSERT INTO shared_settings (sort, name, value, updated_at) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (sort, name)
+                     DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+                ),
+            };
+            let put = put.bind(setting.sort.number()).bind(setting.name.as_str());
             step.execute(put.bind(setting.value.clone()).bind(setting.updated_at.as_micros()))?;
         }
         Ok(vec![(); calls.len()])
@@ -83,7 +96,7 @@ impl Write for PutSetting {
 }
 
 struct DropSetting {
-    tenant: TenantName,
+    tenant: Option<TenantName>,
     sort: SettingSort,
     name: String,
 }
@@ -94,12 +107,15 @@ impl Write for DropSetting {
     fn run(calls: &[Self], step: &mut Step<'_>) -> Result<Vec<bool>> {
         let mut dropped = Vec::with_capacity(calls.len());
         for Self { tenant, sort, name } in calls {
-            let drop = query(
-                "DELETE FROM settings WHERE tenant_id = (SELECT id FROM tenants WHERE name = ?1)
-                 AND sort = ?2 AND name = ?3",
-            );
-            let drop = drop.bind(tenant.as_str()).bind(sort.number()).bind(name.as_str());
-            dropped.push(step.execute(drop)? == 1);
+            let drop = match tenant {
+                Some(tenant) => query(
+                    "DELETE FROM settings WHERE tenant_id = (SELECT id FROM tenants WHERE name = ?1)
+                     AND sort = ?2 AND name = ?3",
+                )
+                .bind(tenant.as_str()),
+                None => query("DELETE FROM shared_settings WHERE sort = ?1 AND name = ?2"),
+            };
+            dropped.push(step.execute(drop.bind(sort.number()).bind(name.as_str()))? == 1);
         }
         Ok(dropped)
     }

@@ -20,8 +20,9 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 use tidemill_store::Result;
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
-    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, QueueDepth, Queues,
+    RecordedLease, Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TaskStore,
+    TenantTasks,
 };
 
 use crate::SqliteStore;
@@ -116,6 +117,10 @@ impl TaskStore for SqliteStore {
 
     async fn queues(&self, shard: Shard) -> Result<Queues> {
         queues::queues(&self.readers, shard).await
+    }
+
+    async fn depths(&self, shards: &[Shard]) -> Result<Vec<QueueDepth>> {
+        queues::depths(&self.readers, shards).await
     }
 
     async fn load_waiting(

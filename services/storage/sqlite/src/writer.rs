@@ -23,6 +23,7 @@ pub(crate) use call::Write;
 use call::{Call, Calls};
 pub(crate) use step::{Limit, Memo, Step, encode};
 
+use crate::checkpoint::Checkpointer;
 use crate::error::closed;
 use crate::statement::query;
 
@@ -43,11 +44,17 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer. It holds the lock until its connection is closed.
-    pub(crate) fn start(folder: &Path, connection: Connection, lock: File) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        folder: &Path,
+        connection: Connection,
+        checkpointer: Checkpointer,
+        lock: File,
+    ) -> std::io::Result<Self> {
         let (sender, calls) = mpsc::channel(MAX_CALLS);
         let (commits, busy) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let looped = Loop {
             connection,
+            checkpointer,
             memo: Memo::default(),
             calls,
             commits: Arc::clone(&commits),
@@ -110,6 +117,7 @@ enum Refused {
 
 struct Loop {
     connection: Connection,
+    checkpointer: Checkpointer,
     memo: Memo,
     calls: mpsc::Receiver<Box<dyn Calls>>,
     commits: Arc<AtomicU64>,
@@ -125,6 +133,8 @@ impl Loop {
             self.transact(groups);
             self.busy.store(false, Ordering::Relaxed);
         }
+        // The last connection to be closed copies what is left of the log.
+        drop(self.checkpointer);
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the database was not closed cleanly");
         }
@@ -157,7 +167,10 @@ impl Loop {
             outcome = self.apart(&mut groups).map_err(Refused::All);
         }
         match &outcome {
-            Ok(()) => _ = self.commits.fetch_add(1, Ordering::Relaxed),
+            Ok(()) => {
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                self.checkpointer.committed();
+            }
             Err(_) => self.roll_back(),
         }
         let stopped = outcome.err().map(|(Refused::Step(error) | Refused::All(error))| error);

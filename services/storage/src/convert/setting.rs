@@ -12,10 +12,10 @@ const MAX_NAME: usize = 512;
 /// The largest value, in bytes: a schedule has a task with its payload.
 const MAX_VALUE: usize = 512 << 10;
 
-/// The message of a setting.
-pub fn encode_setting(tenant: &TenantName, setting: Setting) -> api::Setting {
+/// The message of a setting; of all tenants together where none is named.
+pub fn encode_setting(tenant: Option<&TenantName>, setting: Setting) -> api::Setting {
     api::Setting {
-        tenant: tenant.to_string(),
+        tenant: tenant.map(ToString::to_string).unwrap_or_default(),
         sort: setting.sort.number(),
         name: setting.name,
         value: setting.value,
@@ -23,15 +23,20 @@ pub fn encode_setting(tenant: &TenantName, setting: Setting) -> api::Setting {
     }
 }
 
-/// The setting of a message, and whose it is; one that does not say when it was set is set `now`.
-pub fn decode_setting(message: api::Setting, now: Timestamp) -> Result<(TenantName, Setting)> {
+/// The setting of a message, and whose it is, all tenants' together if nobody's; one that does not say when it was set is set `now`.
+pub fn decode_setting(message: api::Setting, now: Timestamp) -> Result<(Option<TenantName>, Setting)> {
     let setting = Setting {
         sort: decode_sort("sort", message.sort)?,
         name: rule::filled("name", message.name, MAX_NAME)?,
         value: rule::bytes("value", message.value, MAX_VALUE)?,
         updated_at: time::decode_or("updated_at", message.updated_at, now)?,
     };
-    Ok((rule::tenant("tenant", &message.tenant)?, setting))
+    Ok((decode_owner("tenant", &message.tenant)?, setting))
+}
+
+/// Whose settings are meant: all tenants' together where none is named.
+pub fn decode_owner(field: &str, tenant: &str) -> Result<Option<TenantName>> {
+    if tenant.is_empty() { Ok(None) } else { rule::tenant(field, tenant).map(Some) }
 }
 
 /// What a setting is about.

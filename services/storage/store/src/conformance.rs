@@ -146,6 +146,7 @@ macro_rules! conformance_suite {
         $crate::conformance_suite!(@module $make, settings: [
             a_setting_is_replaced_by_its_name
             settings_are_read_by_shard
+            settings_of_all_tenants_stand_beside_those_of_each
         ]);
         $crate::conformance_suite!(@module $make, steering: [
             only_unfinished_tasks_can_be_cancelled

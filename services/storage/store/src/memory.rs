@@ -55,7 +55,7 @@ impl Store for MemoryStore {
 struct State {
     tenants: BTreeMap<TenantName, Content>,
     keys: HashMap<[u8; 32], Key>,
-    settings: BTreeMap<(TenantName, SettingSort, String), Setting>,
+    settings: BTreeMap<(Option<TenantName>, SettingSort, String), Setting>,
     /// By their place in the log.
     tasks: BTreeMap<i64, Row>,
     /// Whose they are, and until when they are remembered at least.

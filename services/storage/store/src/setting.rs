@@ -1,5 +1,5 @@
-//! What tenants set for their queues: limits, pauses, schedules. The store keeps the bytes; the scheduler knows what they
-//! mean.
+//! What tenants set for their queues: limits, pauses, schedules; and what the operator sets for all of them together. The store
+//! keeps the bytes; the scheduler knows what they mean.
 
 use async_trait::async_trait;
 use tidemill_kernel::{Shard, TenantName, Timestamp};
@@ -34,12 +34,12 @@ impl SettingSort {
     }
 }
 
-/// One setting of a tenant.
+/// One setting of a tenant, or of all tenants together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// What it is about.
     pub sort: SettingSort,
-    /// Unique among the tenant's settings of its sort.
+    /// Unique among its owner's settings of its sort.
     pub name: String,
     /// What is set.
     pub value: Vec<u8>,
@@ -47,18 +47,18 @@ pub struct Setting {
     pub updated_at: Timestamp,
 }
 
-/// The settings of tenants' queues.
+/// The settings of tenants' queues. Where a tenant may be named and is not, they are those of all tenants together.
 #[async_trait]
 pub trait SettingStore: Send + Sync + 'static {
     /// Sets one, in place of the one that has its name. [`crate::Error::NotFound`] without the tenant.
-    async fn put_setting(&self, tenant: &TenantName, setting: Setting) -> Result<()>;
+    async fn put_setting(&self, tenant: Option<&TenantName>, setting: Setting) -> Result<()>;
 
     /// Removes one; whether it was there.
-    async fn drop_setting(&self, tenant: &TenantName, sort: SettingSort, name: &str) -> Result<bool>;
+    async fn drop_setting(&self, tenant: Option<&TenantName>, sort: SettingSort, name: &str) -> Result<bool>;
 
     /// All settings of a tenant, by sort and name.
-    async fn settings(&self, tenant: &TenantName) -> Result<Vec<Setting>>;
+    async fn settings(&self, tenant: Option<&TenantName>) -> Result<Vec<Setting>>;
 
-    /// All settings of all tenants of a shard, by tenant, sort and name.
-    async fn shard_settings(&self, shard: Shard) -> Result<Vec<(TenantName, Setting)>>;
+    /// All settings of the tenants of these shards, by tenant, sort and name.
+    async fn shard_settings(&self, shards: &[Shard]) -> Result<Vec<(TenantName, Setting)>>;
 }

@@ -161,18 +161,23 @@ pub(super) async fn queues(source: &Source, shard: Shard) -> Result<Queues> {
     let number = shard.number();
     let last = || query_as::<_, (i64,)>("SELECT settled_place_of($1)").bind(i64::from(number));
     let last_place = source.row(last).await?.map_or(shard.place(0), |(place,)| place);
+    Ok(Queues { depths: depths(source, &[shard]).await?, last_place })
+}
+
+/// The queues of these shards that have waiting tasks.
+pub(super) async fn depths(source: &Source, shards: &[Shard]) -> Result<Vec<QueueDepth>> {
+    let numbers: Vec<i32> = shards.iter().map(|shard| shard.number().into()).collect();
     let rows = || {
         query_as::<_, (String, i32, String, i64)>(
             "SELECT n.name, c.priority, c.kind, c.count FROM present_counts c JOIN tenants n ON n.id = c.tenant_id
-             WHERE c.what = 1 AND c.count > 0 AND n.shard = $1",
+             WHERE c.what = 1 AND c.count > 0 AND n.shard = ANY($1)",
         )
-        .bind(i32::from(number))
+        .bind(&numbers)
     };
     let depth = |(tenant, number, kind, waiting)| -> Result<QueueDepth> {
         Ok(QueueDepth { tenant: tenant_name(tenant)?, priority: priority(number)?, kind, waiting })
     };
-    let depths = source.rows(rows).await?.into_iter().map(depth).collect::<Result<_>>()?;
-    Ok(Queues { depths, last_place })
+    source.rows(rows).await?.into_iter().map(depth).collect()
 }
 
 /// A tenant's tasks by priority and state.

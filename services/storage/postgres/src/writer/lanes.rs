@@ -8,6 +8,7 @@
 //! A group with a call that is refused is run again call by call, so that only that one fails. A caller that goes away
 //! while it waits changes nothing: its step runs to its end.
 
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ const LARGE: usize = 64 << 10;
 /// How long those that were answered are waited for at most, and which fraction of a transaction's time.
 const MOMENT: Duration = Duration::from_micros(400);
 const FRACTION: u32 = 4;
+
+/// After so long without a call the connections go back to the pool.
+const IDLE: Duration = Duration::from_millis(100);
 
 type Call<W> = (W, oneshot::Sender<Result<<W as Write>::Output>>);
 type Calls<W> = Arc<(Mutex<mpsc::Receiver<Call<W>>>, Turns)>;
@@ -104,7 +108,7 @@ fn closed() -> Error {
 }
 
 async fn run<W: Write>(database: Arc<Database>, calls: Calls<W>) {
-    while let Some(group) = gather(&calls).await {
+    while let Some(group) = gather(&database, &calls).await {
         let (writes, callers): (Vec<W>, Vec<_>) = group.into_iter().unzip();
         let began = Instant::now();
         let outcome = database.transact(&writes).await;
@@ -127,11 +131,27 @@ async fn run<W: Write>(database: Arc<Database>, calls: Calls<W>) {
 }
 
 /// The calls that wait, or the next one; none when there will be no more. The group is under way then.
-async fn gather<W: Write>((calls, turns): &(Mutex<mpsc::Receiver<Call<W>>>, Turns)) -> Option<Vec<Call<W>>> {
-    let mut calls = calls.lock().await;
-    // Those that came before the last group ended: it was not they who were answered.
-    let mut others = calls.len();
-    let first = calls.recv().await?;
+async fn gather<W: Write>(
+    database: &Database,
+    (calls, turns): &(Mutex<mpsc::Receiver<Call<W>>>, Turns),
+) -> Option<Vec<Call<W>>> {
+    let mut next = pin!(async {
+        let mut calls = calls.lock().await;
+        // Those that came before the last group ended: it was not they who were answered.
+        let others = calls.len();
+        let first = calls.recv().await;
+        (calls, others, first)
+    });
+    let (mut calls, mut others, first) = tokio::select! {
+        biased;
+        next = &mut next => next,
+        () = pause(database) => {
+            // Nobody writes: the connections are free for others.
+            database.let_go();
+            next.await
+        }
+    };
+    let first = first?;
     let mut group = Group { bytes: first.0.bytes(), calls: vec![first] };
     loop {
         while !group.is_full()
@@ -162,6 +182,16 @@ async fn gather<W: Write>((calls, turns): &(Mutex<mpsc::Receiver<Call<W>>>, Turn
     }
     turns.begin();
     Some(group.calls)
+}
+
+/// A while without calls, if a connection is kept meanwhile.
+#[expect(clippy::disallowed_methods, reason = "what is waited for are the callers of this process")]
+async fn pause(database: &Database) {
+    if database.keeps_any() {
+        tokio::time::sleep(IDLE).await;
+    } else {
+        std::future::pending::<()>().await;
+    }
 }
 
 struct Group<W: Write> {

@@ -184,10 +184,23 @@ pub(super) async fn queues(readers: &Readers, shard: Shard) -> Result<Queues> {
     );
     let row: Option<(Vec<DepthRow>, i64)> = readers.row(statement.bind(i64::from(shard.number()))).await?;
     let (depths, last_place) = row.unwrap_or_default();
-    let depth = |(tenant, number, kind, waiting): DepthRow| -> Result<QueueDepth> {
-        Ok(QueueDepth { tenant, priority: priority(number)?, kind, waiting })
-    };
     Ok(Queues { depths: depths.into_iter().map(depth).collect::<Result<_>>()?, last_place })
+}
+
+/// The queues of these shards that have waiting tasks.
+pub(super) async fn depths(readers: &Readers, shards: &[Shard]) -> Result<Vec<QueueDepth>> {
+    let numbers: Vec<String> = shards.iter().map(|shard| shard.number().to_string()).collect();
+    let statement = query(
+        "SELECT json_array(n.name, q.priority, q.kind, q.waiting)
+         FROM task_queues q JOIN tenants n ON n.id = q.tenant_id
+         WHERE q.shard IN (SELECT value FROM json_each(?1)) AND q.waiting > 0",
+    );
+    let rows: Vec<DepthRow> = readers.rows(statement.bind(format!("[{}]", numbers.join(",")))).await?;
+    rows.into_iter().map(depth).collect()
+}
+
+fn depth((tenant, number, kind, waiting): DepthRow) -> Result<QueueDepth> {
+    Ok(QueueDepth { tenant, priority: priority(number)?, kind, waiting })
 }
 
 /// A tenant's tasks by priority and state.

@@ -65,6 +65,14 @@ pub async fn queues_tell_how_many_wait(store: Shared) {
     assert_eq!(queues.depths, expected);
     let queues = store.queues(Shard::of_tenant(&far)).await.unwrap();
     assert_eq!((queues.depths, queues.last_place), (vec![depth(&far, Priority::Normal, 1)], other.place()));
+    let of_far = store.depths(&[Shard::of_tenant(&far)]).await.unwrap();
+    assert_eq!(of_far, [depth(&far, Priority::Normal, 1)]);
+    let mut all = store.depths(&Shard::all().collect::<Vec<_>>()).await.unwrap();
+    all.sort();
+    let mut expected = [&expected[..], &of_far].concat();
+    expected.sort();
+    assert_eq!(all, expected);
+    assert_eq!(store.depths(&[]).await.unwrap(), []);
 }
 
 /// Behind every place that is there, before every place to come, also when the last task is gone.

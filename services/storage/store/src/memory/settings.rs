@@ -9,26 +9,31 @@ use crate::setting::{Setting, SettingSort, SettingStore};
 
 #[async_trait]
 impl SettingStore for MemoryStore {
-    async fn put_setting(&self, tenant: &TenantName, setting: Setting) -> Result<()> {
+    async fn put_setting(&self, tenant: Option<&TenantName>, setting: Setting) -> Result<()> {
         let mut state = self.state();
-        state.has_tenant(tenant)?;
-        state.settings.insert((tenant.clone(), setting.sort, setting.name.clone()), setting);
+        if let Some(tenant) = tenant {
+            state.has_tenant(tenant)?;
+        }
+        state.settings.insert((tenant.cloned(), setting.sort, setting.name.clone()), setting);
         Ok(())
     }
 
-    async fn drop_setting(&self, tenant: &TenantName, sort: SettingSort, name: &str) -> Result<bool> {
-        Ok(self.state().settings.remove(&(tenant.clone(), sort, name.to_owned())).is_some())
+    async fn drop_setting(&self, tenant: Option<&TenantName>, sort: SettingSort, name: &str) -> Result<bool> {
+        Ok(self.state().settings.remove(&(tenant.cloned(), sort, name.to_owned())).is_some())
     }
 
-    async fn settings(&self, tenant: &TenantName) -> Result<Vec<Setting>> {
+    async fn settings(&self, tenant: Option<&TenantName>) -> Result<Vec<Setting>> {
         let state = self.state();
-        let rows = state.settings.iter().filter(|((of, _, _), _)| of == tenant);
+        let rows = state.settings.iter().filter(|((of, _, _), _)| of.as_ref() == tenant);
         Ok(rows.map(|(_, setting)| setting.clone()).collect())
     }
 
-    async fn shard_settings(&self, shard: Shard) -> Result<Vec<(TenantName, Setting)>> {
+    async fn shard_settings(&self, shards: &[Shard]) -> Result<Vec<(TenantName, Setting)>> {
         let state = self.state();
-        let rows = state.settings.iter().filter(|((of, _, _), _)| Shard::of_tenant(of) == shard);
-        Ok(rows.map(|((of, _, _), setting)| (of.clone(), setting.clone())).collect())
+        let rows = state.settings.iter().filter_map(|((of, _, _), setting)| {
+            let tenant = of.as_ref().filter(|of| shards.contains(&Shard::of_tenant(of)))?;
+            Some((tenant.clone(), setting.clone()))
+        });
+        Ok(rows.collect())
     }
 }

@@ -151,16 +151,21 @@ impl TaskStore for MemoryStore {
     }
 
     async fn queues(&self, shard: Shard) -> Result<Queues> {
+        // The place first: what comes meanwhile is behind it.
+        let last_place = shard.place(self.state().last_count(shard));
+        Ok(Queues { depths: self.depths(&[shard]).await?, last_place })
+    }
+
+    async fn depths(&self, shards: &[Shard]) -> Result<Vec<QueueDepth>> {
         let state = self.state();
         let mut depths = BTreeMap::new();
-        for row in state.unfinished(shard, shard.place(0)).filter(|row| row.lease.is_none()) {
+        let rows = shards.iter().flat_map(|shard| state.unfinished(*shard, shard.place(0)));
+        for row in rows.filter(|row| row.lease.is_none()) {
             let Task { tenant, new, .. } = &row.task;
             *depths.entry((tenant.clone(), new.priority, new.kind.clone())).or_insert(0) += 1;
         }
-        let depths = depths.into_iter();
-        let depths =
-            depths.map(|((tenant, priority, kind), waiting)| QueueDepth { tenant, priority, kind, waiting });
-        Ok(Queues { depths: depths.collect(), last_place: shard.place(state.last_count(shard)) })
+        let depth = |((tenant, priority, kind), waiting)| QueueDepth { tenant, priority, kind, waiting };
+        Ok(depths.into_iter().map(depth).collect())
     }
 
     async fn load_waiting(

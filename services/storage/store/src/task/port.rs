@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tidemill_kernel::{Id, Page, PageRequest, Priority, Shard, TenantName, Timestamp};
 
 use super::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
-    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, QueueDepth, Queues,
+    RecordedLease, Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use crate::Result;
 
@@ -105,6 +105,9 @@ pub trait TaskStore: Send + Sync + 'static {
 
     /// The queues of a shard that have waiting tasks.
     async fn queues(&self, shard: Shard) -> Result<Queues>;
+
+    /// The queues of these shards that have waiting tasks.
+    async fn depths(&self, shards: &[Shard]) -> Result<Vec<QueueDepth>>;
 
     /// Unfinished tasks of one queue after a place, in their order, recorded ones included; at most `limit`, and fewer,
     /// but never none, when they are large (about 4 MiB).
