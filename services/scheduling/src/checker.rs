@@ -13,17 +13,22 @@
 //! tests a history that it refuses.
 
 mod counting;
+mod dependencies;
 mod fairness;
+mod groups;
 mod history;
 mod holding;
+mod idle;
 mod order;
 mod rate;
+mod stories;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
-pub use history::{Ending, Event, Found, History, Moment, OnFailure, Queue, Stories, Who};
+pub use history::{Counts, Ending, Event, Found, History, Moment, OnFailure, Queue, Who};
+use stories::Stories;
 
 /// What the run was promised, and how exactly its observers see.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +51,19 @@ pub struct Rules {
     pub weights: Vec<(String, u32)>,
     /// How many starts of a tenant may be on their way to workers, unseen.
     pub in_flight: u32,
+    /// When whoever is idle begins what there is to do; none if that is not judged.
+    pub idle: Option<Idle>,
+}
+
+/// How soon what may run is begun if nothing else runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idle {
+    /// From this moment on everybody is there.
+    pub since: Moment,
+    /// It takes at most so long then.
+    pub within: Moment,
+    /// A task of which a worker says nothing more is held for so long.
+    pub lease: Moment,
 }
 
 impl Default for Rules {
@@ -61,6 +79,7 @@ impl Default for Rules {
             heard_within: Moment::ZERO,
             weights: Vec::new(),
             in_flight: 0,
+            idle: None,
         }
     }
 }
@@ -90,8 +109,14 @@ pub enum Broken {
     OutOfOrder,
     /// A task was started before one had succeeded that it depends on.
     TooEarly,
-    /// A task that depends on others died without an attempt, and none of those had failed.
+    /// A task that depends on others, or on a group, died without an attempt, and none of those had failed.
     GivenUp,
+    /// A task that waits for a group was started, or died, while a task of the group was open.
+    BeforeGroup,
+    /// The store counts other tasks of a group than there are.
+    Miscounted,
+    /// What could have run, or was to die, was left waiting while nothing ran.
+    LeftWaiting,
     /// Tenants that had work waiting were not served by their weights.
     Unfair,
 }
@@ -122,8 +147,11 @@ pub fn check(history: &History, rules: &Rules) -> Vec<Violation> {
     violations.extend(holding::over_cap(&stories, rules));
     violations.extend(rate::over_rate(&stories, rules));
     violations.extend(order::out_of_order(&stories, rules));
-    violations.extend(order::too_early(&stories, rules));
-    violations.extend(order::given_up(&stories));
+    violations.extend(dependencies::too_early(&stories, rules));
+    violations.extend(dependencies::given_up(&stories));
+    violations.extend(groups::before_its_end(&stories));
+    violations.extend(groups::miscounted(&stories));
+    violations.extend(idle::left_waiting(&stories, rules));
     violations.extend(fairness::unfair(&stories, rules));
     violations
 }

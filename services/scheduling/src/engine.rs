@@ -22,6 +22,7 @@ mod settings;
 mod settle;
 mod shards;
 mod shared;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -41,7 +42,7 @@ use tidemill_proto::scheduling::v1::work_response::Message as Say;
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::Task;
 
-pub(crate) use answer::{Answer, Question, Refused, Submission};
+pub(crate) use answer::{Answer, Load, Question, Refused, Submission};
 pub(crate) use bodies::Bodies;
 pub(crate) use census::Census;
 pub(crate) use changed::{Changed, Source};
@@ -93,10 +94,12 @@ pub(crate) enum Event {
     RefillFailed { epoch: Epoch, refill: Refill },
     /// How many tasks of each queue of a shard wait, as the store says.
     Audited { epoch: Epoch, queues: Vec<(QueueKey, usize)> },
-    /// The settings of a shard's tenants.
-    Settings { epoch: Epoch, settings: Vec<store::Setting> },
-    /// A tenant's settings were changed.
-    SettingsChanged(TenantName),
+    /// The settings of these shards' tenants, and those of all tenants together; by the number of the reading.
+    Settings { reading: u64, epochs: Vec<Epoch>, settings: Vec<store::Setting> },
+    /// A tenant's settings were changed through this scheduler; those of all tenants together if none is named.
+    SettingsChanged(Option<TenantName>),
+    /// Settings were changed through another scheduler.
+    SettingsTold,
     /// The tasks of a schedule up to a moment were made, the last one with this id; none if they could not be.
     Fired { tenant: TenantName, name: String, done: Option<(Timestamp, String)> },
     /// Weights of tenants.
@@ -160,10 +163,12 @@ pub(crate) enum Effect {
     FindTasks(Asked),
     /// Read a page of a queue of a shard.
     Refill { epoch: Epoch, refill: Refill },
-    /// Read how many tasks wait in each queue of a shard.
-    Count(Epoch),
-    /// Read the settings of a shard's tenants.
-    LoadSettings(Epoch),
+    /// Read how many tasks wait in each queue of these shards.
+    Count(Vec<Epoch>),
+    /// Read the settings of these shards' tenants, and those of all tenants together.
+    LoadSettings { reading: u64, epochs: Vec<Epoch> },
+    /// Tell the scheduler at this address that settings were changed.
+    TellSettings { address: String },
     /// Make the tasks of a schedule whose time has come.
     Fire(Box<Firing>),
     /// Read the weights of these tenants.
@@ -329,8 +334,11 @@ impl Engine {
             }
             Event::RefillFailed { epoch, refill } => self.on_refill_failed(epoch, &refill),
             Event::Audited { epoch, queues } => self.on_audited(epoch, &queues, now),
-            Event::Settings { epoch, settings } => self.on_settings(epoch, settings, now),
-            Event::SettingsChanged(tenant) => self.on_settings_changed(&tenant, effects),
+            Event::Settings { reading, epochs, settings } => {
+                self.on_settings(reading, &epochs, settings, now, effects);
+            }
+            Event::SettingsChanged(tenant) => self.on_settings_changed(tenant.as_ref(), effects),
+            Event::SettingsTold => self.load_settings(effects),
             Event::Fired { tenant, name, done } => self.on_fired(&tenant, &name, done),
             Event::Tenants(weights) => self.on_tenants(weights),
             Event::TenantsFailed(names) => self.unweighed.extend(names),

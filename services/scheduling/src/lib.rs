@@ -44,6 +44,7 @@ use tidemill_proto::keda::external_scaler_server as keda_server;
 use tidemill_proto::scheduling::v1::scaling_service_server as scaling_server;
 use tidemill_proto::scheduling::v1::scheduling_service_server as scheduling_server;
 use tidemill_proto::scheduling::v1::steering_service_server as steering_server;
+use tidemill_proto::scheduling::v1::tally_service_server as tally_server;
 use tidemill_proto::scheduling::v1::worker_service_server as worker_server;
 use tidemill_proto::storage::v1::setting_store_service_client::SettingStoreServiceClient;
 use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
@@ -84,7 +85,7 @@ impl std::fmt::Debug for Deps {
     }
 }
 
-/// The part: four gRPC services, the loop that runs the engine, and the one that watches the load.
+/// The part: its gRPC services, the loop that runs the engine, and the one that watches the load.
 ///
 /// # Errors
 /// [`Error::Config`] for settings that cannot work.
@@ -103,16 +104,19 @@ pub fn build_with(config: Config, deps: Deps, pools: Vec<Pool>) -> Result<Part, 
     let (advise, advised) = watch::channel(Arc::default());
     let tasks = deps.tasks.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
     let deps = Deps { tasks, ..deps };
-    let (noted, depths) = (board.clone(), deps.tasks.clone());
-    let manage = |stop| scaling::manage(scaling, noted, depths, pools, clock, advise, stop);
     let waits = waits::Waits::default();
     let is_guarded = config.max_queued.is_some() || config.tenant_max_queued.is_some();
+    let limits = config.limits.clone();
     let mut rng = seeded_rng();
     let name = Id::new(deps.clock.now(), &mut rng).to_string();
     let shards = engine::Shards::new(name.clone(), deps.address.clone(), config.shard_lease(), deps.alone);
     let engine = engine::Engine::new(config, name, shards, rng)?;
     let (actor, handle, submitter) = actor::Actor::new(engine, deps.clone(), waits.clone());
-    let steering = steering::Steering::new(deps.clone(), handle.clone());
+    let (tasks, peers) = (deps.tasks.clone(), deps.peers.clone());
+    let gather = scaling::Gather { board: board.clone(), tasks, handle: handle.clone(), peers };
+    let manage = |stop| scaling::manage(scaling, gather, pools, clock, advise, stop);
+    let tallies = scaling::tally::Tallies { board: board.clone(), handle: handle.clone() };
+    let steering = steering::Steering::new(deps.clone(), handle.clone(), &limits);
     let steering = steering_server::SteeringServiceServer::new(steering);
     let scheduling = service::Scheduling::new(deps.tasks, submitter, handle.clone(), waits, is_guarded);
     let scheduling = scheduling_server::SchedulingServiceServer::new(scheduling);
@@ -121,6 +125,7 @@ pub fn build_with(config: Config, deps: Deps, pools: Vec<Pool>) -> Result<Part, 
         .add_service(steering.max_decoding_message_size(MAX_MESSAGE))
         .add_service(worker.max_decoding_message_size(MAX_MESSAGE))
         .add_service(scaling_server::ScalingServiceServer::new(scaling::service::Scaling(advised.clone())))
+        .add_service(tally_server::TallyServiceServer::new(tallies))
         .add_service(keda_server::ExternalScalerServer::new(scaling::keda::Keda(advised)));
     Ok(Part {
         name: "scheduling",
@@ -130,6 +135,7 @@ pub fn build_with(config: Config, deps: Deps, pools: Vec<Pool>) -> Result<Part, 
             steering_server::SERVICE_NAME,
             worker_server::SERVICE_NAME,
             scaling_server::SERVICE_NAME,
+            tally_server::SERVICE_NAME,
             keda_server::SERVICE_NAME,
         ],
         background: vec![

@@ -14,6 +14,9 @@ pub trait Peers: Send + Sync + 'static {
     /// not run, which are all if it could not be told.
     async fn tell_changed(&self, address: &str, tasks: &[Id], are_cancelled: bool) -> Vec<Id>;
 
+    /// Tells the scheduler at this address that settings were changed. A hint: one that gets lost costs ten seconds.
+    async fn tell_settings(&self, address: &str);
+
     /// The way to the scheduler at this address; none if it is no address.
     fn wire(&self, address: &str) -> Option<Wire>;
 }

@@ -71,8 +71,11 @@ impl Performer {
             Effect::ReadAgain(tasks) => vec![self.read_again(tasks).await],
             Effect::FindTasks(asked) => vec![self.find_tasks(asked).await],
             Effect::Refill { epoch, refill } => vec![self.refill(epoch, refill).await],
-            Effect::Count(epoch) => self.count(epoch).await.into_iter().collect(),
-            Effect::LoadSettings(epoch) => self.settings(epoch).await.into_iter().collect(),
+            Effect::Count(epochs) => self.count(epochs).await,
+            Effect::LoadSettings { reading, epochs } => {
+                self.settings(reading, epochs).await.into_iter().collect()
+            }
+            Effect::TellSettings { address } => self.tell_settings(&address).await,
             Effect::Fire(firing) => vec![self.fire(*firing).await],
             Effect::LoadTenants(names) => vec![self.load_tenants(names).await],
             Effect::Fetch { session, picked } => vec![self.fetch(session, picked).await],
@@ -100,6 +103,13 @@ impl Performer {
     async fn wake(&self, address: &str) -> Vec<Event> {
         if let Some(peers) = &self.deps.peers {
             peers.wake(address).await;
+        }
+        Vec::new()
+    }
+
+    async fn tell_settings(&self, address: &str) -> Vec<Event> {
+        if let Some(peers) = &self.deps.peers {
+            peers.tell_settings(address).await;
         }
         Vec::new()
     }

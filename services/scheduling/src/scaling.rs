@@ -1,6 +1,7 @@
 //! The worker manager: how many workers each component should have, and whoever acts on it.
 //!
-//! Workers' streams note what passes over them (`board`), the store says what waits; `demand` says what the load needs, `steady` what is asked for,
+//! Workers' streams note what passes over them (`board`), other schedulers tell what passed over theirs (`tally`), the store says what
+//! waits (`gather`); so the advice of each scheduler is for the whole. `demand` says what the load needs, `steady` what is asked for,
 //! both pure. Who acts on it: nobody (the advice is read by `GetScaling`), the workers of this process by their slots
 //! ([`Pool`]), KEDA by its own protocol (`keda`).
 //!
@@ -9,28 +10,27 @@
 pub(crate) mod board;
 pub mod config;
 pub(crate) mod demand;
+mod gather;
 pub(crate) mod keda;
 pub(crate) mod measure;
 pub(crate) mod service;
 pub(crate) mod steady;
+pub(crate) mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill_chassis::{Wire, sleep};
-use tidemill_kernel::shard::Shard;
+use tidemill_chassis::sleep;
 use tidemill_kernel::{Clock, Timestamp};
-use tidemill_proto::storage::v1::ListQueuesRequest;
-use tidemill_proto::storage::v1::task_store_service_client::TaskStoreServiceClient;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use config::{Component, ScalingConfig};
 
-use board::Board;
 use demand::{Load, Reason, want};
+pub(crate) use gather::Gather;
 use measure::{Sample, Window};
 use steady::{Effect, Seen, Steady};
 
@@ -99,8 +99,7 @@ impl Manager {
 /// Looks at the load until it is told to stop, tells what it advises and sets the slots of this process' workers.
 pub(crate) async fn manage(
     config: ScalingConfig,
-    board: Board,
-    tasks: TaskStoreServiceClient<Wire>,
+    gather: Gather,
     pools: Vec<Pool>,
     clock: Arc<dyn Clock>,
     tell: watch::Sender<Arc<BTreeMap<String, Advice>>>,
@@ -108,14 +107,12 @@ pub(crate) async fn manage(
 ) {
     let mut manager = Manager::new(config);
     loop {
-        if let Some(waiting) = waiting(tasks.clone()).await {
-            board.wait(waiting);
-        }
-        let advices = manager.step(board.sample(), clock.now());
+        let (sample, schedulers) = gather.sample().await;
+        let advices = manager.step(sample, clock.now());
         note(&tell.borrow(), &advices);
         for pool in &pools {
             if let Some(advice) = advices.get(&pool.component) {
-                resize(pool, advice);
+                resize(pool, advice, schedulers);
             }
         }
         tell.send_replace(Arc::new(advices));
@@ -126,22 +123,11 @@ pub(crate) async fn manage(
     }
 }
 
-/// How many tasks wait, by kind; none if the store cannot be asked.
-async fn waiting(mut tasks: TaskStoreServiceClient<Wire>) -> Option<BTreeMap<String, u64>> {
-    let mut waiting = BTreeMap::new();
-    for shard in Shard::all() {
-        let request = ListQueuesRequest { shard: shard.number().into() };
-        let answer = tokio::time::timeout(EVERY, tasks.list_queues(request)).await.ok()?.ok()?;
-        for queue in answer.into_inner().queues {
-            *waiting.entry(queue.kind).or_default() += u64::try_from(queue.waiting).unwrap_or_default();
-        }
-    }
-    Some(waiting)
-}
-
-/// Gives the workers of this process the slots of as many workers as are advised, at least one.
-fn resize(pool: &Pool, advice: &Advice) {
-    let slots = advice.workers.saturating_mul(advice.component.slots).max(1);
+/// Gives the workers of this process the slots of as many workers as are advised, at least one; its part of them where there
+/// are other schedulers, whose processes have workers of their own.
+fn resize(pool: &Pool, advice: &Advice, schedulers: u32) {
+    let all = advice.workers.saturating_mul(advice.component.slots);
+    let slots = all.div_ceil(schedulers.max(1)).max(1);
     pool.slots.send_if_modified(|now| std::mem::replace(now, slots) != slots);
 }
 
@@ -217,8 +203,10 @@ mod tests {
         let (_, advices) = run(8, 1, 400, true);
         let (slots, told) = watch::channel(4);
         let pool = Pool { component: "collectors".into(), slots };
-        resize(&pool, &advices["collectors"]);
+        resize(&pool, &advices["collectors"], 1);
         assert_eq!(*told.borrow(), 12);
+        resize(&pool, &advices["collectors"], 5);
+        assert_eq!(*told.borrow(), 3, "with those of four others it is enough");
         assert!(told.has_changed().unwrap());
     }
 }

@@ -148,7 +148,8 @@ impl Scheduling {
             | Answer::Explained(_)
             | Answer::Elsewhere(_)
             | Answer::Others(_)
-            | Answer::Divided(_) => Ok(()),
+            | Answer::Divided(_)
+            | Answer::Load(_) => Ok(()),
         }
     }
 
@@ -182,9 +183,7 @@ impl SchedulingService for Scheduling {
             return Err(Fault::invalid("tasks", rule).into_status());
         }
         let (appended, written) = self.queue_tasks(&context, tasks).await?;
-        let tasks =
-            appended.into_iter().map(|task| api::SubmittedTask { id: task.id, duplicate: task.duplicate });
-        Ok(written.on(api::SubmitTasksResponse { tasks: tasks.collect() }))
+        Ok(written.on(api::SubmitTasksResponse { tasks: appended.into_iter().map(submitted).collect() }))
     }
 
     type SubmitTaskStreamStream =
@@ -351,6 +350,11 @@ impl SchedulingService for Scheduling {
         let (tenant, name) = (context.tenant()?.clone(), request.into_inner().name);
         Ok(Response::new(Box::pin(self.watch_to_its_end(context, tenant, name))))
     }
+}
+
+/// What the caller is told of a task.
+pub(crate) fn submitted(task: store::AppendedTask) -> api::SubmittedTask {
+    api::SubmittedTask { id: task.id, duplicate: task.duplicate }
 }
 
 /// The kind of these tasks, if they are all of one.

@@ -3,8 +3,9 @@
 //!
 //! Everything here stands in for something real: [`calls`] for `perform`, [`node`] for `actor` and `worker`, [`hand`] for
 //! a worker of any language (written after the page of the protocol), [`client`] for `submit` and `service`. What is under
-//! test is the engine with its policy, and what the store's port promises. It is a test module of this crate, because the engine
-//! is nobody else's business: outside, only the judge of its histories is known (`checker`).
+//! test is the engine with its policy, and what the store's port promises; engines with a fault ([`mutants`]) test the judge.
+//! It is a test module of this crate, because the engine is nobody else's business: outside, only the judge of its
+//! histories is known (`checker`).
 //!
 //! A failing run prints its seed; `TIDEMILL_SEED=n` runs that one alone, and tells what happened in it; `TIDEMILL_SEED=n..m`
 //! runs those from `n` to before `m`, and names all that failed.
@@ -13,6 +14,7 @@ mod calls;
 mod client;
 mod faults;
 mod hand;
+mod mutants;
 mod node;
 mod plan;
 mod world;

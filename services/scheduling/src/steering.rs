@@ -3,7 +3,10 @@
 
 pub(crate) mod explain;
 pub(crate) mod limit;
+mod limits;
 pub(crate) mod scope;
+
+use std::sync::Arc;
 
 use prost::Message;
 use tidemill_chassis::{Context, FaultExt, Wire};
@@ -17,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::Deps;
 use crate::actor::Handle;
+use crate::config::SharedLimit;
 use crate::dependencies;
 use crate::engine::{Answer, Event, Question};
 use crate::schedule::Times;
@@ -31,22 +35,28 @@ const PASSED_ON: &str = "tidemill-passed-on";
 pub struct Steering {
     deps: Deps,
     handle: Handle,
+    /// Limits of all tenants together that the configuration sets.
+    configured: Arc<[SharedLimit]>,
 }
 
 impl Steering {
-    pub(crate) fn new(deps: Deps, handle: Handle) -> Self {
-        Self { deps, handle }
+    pub(crate) fn new(deps: Deps, handle: Handle, configured: &[SharedLimit]) -> Self {
+        Self { deps, handle, configured: configured.into() }
     }
 
-    async fn load(&self, tenant: &TenantName) -> Result<Vec<store::Setting>, Status> {
-        let request = store::LoadSettingsRequest { tenant: tenant.to_string(), shard: 0 };
+    async fn load(&self, tenant: Option<&TenantName>) -> Result<Vec<store::Setting>, Status> {
+        let request = store::LoadSettingsRequest {
+            tenant: tenant.map(ToString::to_string).unwrap_or_default(),
+            shards: Vec::new(),
+            of_all_tenants: tenant.is_none(),
+        };
         Ok(self.deps.settings.clone().load_settings(request).await?.into_inner().settings)
     }
 
-    /// Stores a setting and has it put in force.
+    /// Stores a setting, of all tenants together if none is named, and has it put in force.
     async fn put(
         &self,
-        tenant: &TenantName,
+        tenant: Option<&TenantName>,
         sort: store::SettingSort,
         name: String,
         value: Vec<u8>,
@@ -57,23 +67,27 @@ impl Steering {
             let rule = format!("there are {MOST} limits, pauses and schedules already; remove some first");
             return Err(Fault::invalid("scope", rule).into_status());
         }
-        let tenant_name = tenant.to_string();
-        let setting =
-            store::Setting { tenant: tenant_name, sort: sort.into(), name, value, updated_at: None };
+        let named = tenant.map(ToString::to_string).unwrap_or_default();
+        let setting = store::Setting { tenant: named, sort: sort.into(), name, value, updated_at: None };
         let request = store::PutSettingRequest { setting: Some(setting) };
         self.deps.settings.clone().put_setting(request).await?;
-        self.handle.tell(Event::SettingsChanged(tenant.clone()));
+        self.handle.tell(Event::SettingsChanged(tenant.cloned()));
         Ok(())
     }
 
-    async fn drop(&self, tenant: &TenantName, sort: store::SettingSort, name: &str) -> Result<bool, Status> {
+    async fn drop(
+        &self,
+        tenant: Option<&TenantName>,
+        sort: store::SettingSort,
+        name: &str,
+    ) -> Result<bool, Status> {
         let request = store::DropSettingRequest {
-            tenant: tenant.to_string(),
+            tenant: tenant.map(ToString::to_string).unwrap_or_default(),
             sort: sort.into(),
             name: name.to_owned(),
         };
         let dropped = self.deps.settings.clone().drop_setting(request).await?.into_inner().dropped;
-        self.handle.tell(Event::SettingsChanged(tenant.clone()));
+        self.handle.tell(Event::SettingsChanged(tenant.cloned()));
         Ok(dropped)
     }
 
@@ -131,13 +145,8 @@ impl SteeringService for Steering {
         &self,
         request: Request<api::PutLimitRequest>,
     ) -> Result<Response<api::PutLimitResponse>, Status> {
-        let (_, tenant, _) = caller(&request)?;
-        let missing = || Fault::invalid("limit", "is missing").into_status();
-        let limit = request.into_inner().limit.ok_or_else(missing)?;
-        let (scope, name) = scope::decode(&tenant, limit.scope.as_ref()).map_err(FaultExt::into_status)?;
-        limit::decode(&limit, &scope).map_err(FaultExt::into_status)?;
-        self.put(&tenant, store::SettingSort::Limit, name, limit.encode_to_vec()).await?;
-        Ok(Response::new(api::PutLimitResponse {}))
+        let (context, tenant, _) = caller(&request)?;
+        self.set_limit(&context, &tenant, request.into_inner().limit).await
     }
 
     async fn list_limits(
@@ -145,35 +154,15 @@ impl SteeringService for Steering {
         request: Request<api::ListLimitsRequest>,
     ) -> Result<Response<api::ListLimitsResponse>, Status> {
         let (context, tenant, is_passed_on) = caller(&request)?;
-        let states = match self.handle.ask(Question::Limits(tenant.clone())).await? {
-            Answer::Limits(states) => states,
-            Answer::Elsewhere(address) => {
-                let mut owner = self.elsewhere(&address, is_passed_on)?;
-                return owner.list_limits(passed_on(&context, api::ListLimitsRequest {})).await;
-            }
-            _ => Vec::new(),
-        };
-        let settings = self.load(&tenant).await?;
-        let stored = settings.iter().filter(|setting| setting.sort() == store::SettingSort::Limit);
-        let limits = stored.filter_map(|setting| {
-            let limit = api::Limit::decode(setting.value.as_slice()).ok()?;
-            let (scope, _) = scope::decode(&tenant, limit.scope.as_ref()).ok()?;
-            Some(limit::state(limit, states.iter().find(|state| state.scope == scope)))
-        });
-        let shared =
-            states.iter().filter_map(|state| Some(limit::state(limit::encode_shared(state)?, Some(state))));
-        Ok(Response::new(api::ListLimitsResponse { limits: limits.chain(shared).collect() }))
+        self.limits(&context, &tenant, is_passed_on).await
     }
 
     async fn remove_limit(
         &self,
         request: Request<api::RemoveLimitRequest>,
     ) -> Result<Response<api::RemoveLimitResponse>, Status> {
-        let (_, tenant, _) = caller(&request)?;
-        let scope = request.into_inner().scope;
-        let (_, name) = scope::decode(&tenant, scope.as_ref()).map_err(FaultExt::into_status)?;
-        self.drop(&tenant, store::SettingSort::Limit, &name).await?;
-        Ok(Response::new(api::RemoveLimitResponse {}))
+        let (context, tenant, _) = caller(&request)?;
+        self.lift_limit(&context, &tenant, request.into_inner().scope).await
     }
 
     async fn pause_queue(
@@ -183,7 +172,7 @@ impl SteeringService for Steering {
         let (_, tenant, _) = caller(&request)?;
         let scope = request.into_inner().scope.unwrap_or_default();
         let (_, name) = scope::decode(&tenant, Some(&scope)).map_err(FaultExt::into_status)?;
-        self.put(&tenant, store::SettingSort::Pause, name, scope.encode_to_vec()).await?;
+        self.put(Some(&tenant), store::SettingSort::Pause, name, scope.encode_to_vec()).await?;
         Ok(Response::new(api::PauseQueueResponse {}))
     }
 
@@ -194,7 +183,7 @@ impl SteeringService for Steering {
         let (_, tenant, _) = caller(&request)?;
         let scope = request.into_inner().scope;
         let (_, name) = scope::decode(&tenant, scope.as_ref()).map_err(FaultExt::into_status)?;
-        self.drop(&tenant, store::SettingSort::Pause, &name).await?;
+        self.drop(Some(&tenant), store::SettingSort::Pause, &name).await?;
         Ok(Response::new(api::ResumeQueueResponse {}))
     }
 
@@ -232,7 +221,7 @@ impl SteeringService for Steering {
         let times = Times::parse(&schedule.cron, &schedule.time_zone).map_err(refuse)?;
         (schedule.next_at, schedule.last_at, schedule.last_task_id) = (None, None, String::new());
         let name = schedule.name.clone();
-        self.put(&tenant, store::SettingSort::Schedule, name, schedule.encode_to_vec()).await?;
+        self.put(Some(&tenant), store::SettingSort::Schedule, name, schedule.encode_to_vec()).await?;
         schedule.next_at = times.next(self.deps.clock.now()).map(explain::time);
         Ok(Response::new(api::PutScheduleResponse { schedule: Some(schedule) }))
     }
@@ -242,7 +231,7 @@ impl SteeringService for Steering {
         request: Request<api::ListSchedulesRequest>,
     ) -> Result<Response<api::ListSchedulesResponse>, Status> {
         let (_, tenant, _) = caller(&request)?;
-        let settings = self.load(&tenant).await?;
+        let settings = self.load(Some(&tenant)).await?;
         let schedules = explain::schedules(&settings, self.deps.clock.now());
         Ok(Response::new(api::ListSchedulesResponse { schedules }))
     }
@@ -253,8 +242,8 @@ impl SteeringService for Steering {
     ) -> Result<Response<api::RemoveScheduleResponse>, Status> {
         let (_, tenant, _) = caller(&request)?;
         let name = request.into_inner().name;
-        self.drop(&tenant, store::SettingSort::Schedule, &name).await?;
-        self.drop(&tenant, store::SettingSort::ScheduleState, &name).await?;
+        self.drop(Some(&tenant), store::SettingSort::Schedule, &name).await?;
+        self.drop(Some(&tenant), store::SettingSort::ScheduleState, &name).await?;
         Ok(Response::new(api::RemoveScheduleResponse {}))
     }
 }

@@ -10,15 +10,19 @@ use std::time::Duration;
 use tidemill_chassis::{Context, FaultExt, fault, sleep};
 use tidemill_kernel::{ErrorKind, Fault};
 use tidemill_proto::scheduling::v1 as api;
+use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::NewTask;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
 
-use crate::service::Scheduling;
+use crate::service::{Scheduling, submitted};
 use crate::submit::is_refusal;
 
 /// The most tasks of a batch, and as many are read ahead of it.
 pub(crate) const BATCH: usize = 256;
+/// A commit that takes so long is worth sharing by those who are about to come.
+const SLOW: Duration = Duration::from_millis(1);
 /// How many acknowledgements may wait to be read.
 pub(crate) const UNREAD: usize = 4;
 /// How long a full queue is waited for between two tries, at most.
@@ -65,13 +69,43 @@ fn number(before: u64, request: api::SubmitTaskStreamRequest) -> Result<Numbered
     Ok(Numbered { sequence, task: request.task })
 }
 
+/// Who is expected in the next batch. Senders who wait for each of their tasks come back at once when they are answered: a
+/// moment for all of them, and they share the next commit instead of taking turns with those who came during this one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Company {
+    expected: usize,
+    until: Option<Instant>,
+}
+
+impl Company {
+    /// So many were answered or wait already; to make the last ones durable took so long. Half of that is waited at most.
+    fn of(expected: usize, took: Duration) -> Self {
+        let until = (took >= SLOW).then(|| Instant::now() + took / 2);
+        Self { expected, until }
+    }
+
+    /// Takes what came; how much.
+    async fn gather<T>(self, items: &mut mpsc::Receiver<T>, came: &mut Vec<T>) -> usize {
+        let mut count = items.recv_many(came, BATCH).await;
+        let Some(until) = self.until else { return count };
+        while (1..self.expected.min(BATCH)).contains(&count) {
+            match timeout_at(until, items.recv_many(came, BATCH - count)).await {
+                Ok(0) | Err(_) => break,
+                Ok(more) => count += more,
+            }
+        }
+        count
+    }
+}
+
 /// What became of the tasks of a stream.
 #[derive(Debug, Default)]
 struct Totals {
     stored: u64,
     duplicates: u64,
-    /// Since the last acknowledgement.
+    /// Since the last acknowledgement, as are the tasks.
     rejections: Vec<api::RejectedTask>,
+    tasks: Vec<api::SubmittedTask>,
 }
 
 impl Totals {
@@ -84,10 +118,17 @@ impl Totals {
         self.rejections.push(api::RejectedTask { sequence, field, description });
     }
 
+    fn store(&mut self, appended: Vec<store::AppendedTask>) {
+        let duplicates = appended.iter().filter(|task| task.duplicate).count() as u64;
+        self.duplicates += duplicates;
+        self.stored += appended.len() as u64 - duplicates;
+        self.tasks.extend(appended.into_iter().map(submitted));
+    }
+
     fn acknowledge(&mut self, acknowledged: u64) -> api::SubmitTaskStreamResponse {
-        let rejections = std::mem::take(&mut self.rejections);
+        let (rejections, tasks) = (std::mem::take(&mut self.rejections), std::mem::take(&mut self.tasks));
         let Self { stored, duplicates, .. } = *self;
-        api::SubmitTaskStreamResponse { acknowledged, stored, duplicates, rejections }
+        api::SubmitTaskStreamResponse { acknowledged, stored, duplicates, rejections, tasks, r#final: false }
     }
 }
 
@@ -106,13 +147,16 @@ impl Scheduling {
     ) {
         let (to, mut items) = mpsc::channel(BATCH);
         let reader = tokio::spawn(read(requests, to));
-        let mut totals = Totals::default();
-        let mut came = Vec::with_capacity(BATCH);
+        let (mut totals, mut acknowledged) = (Totals::default(), 0);
+        let (mut came, mut company) = (Vec::with_capacity(BATCH), Company::default());
         let end = loop {
             let count = tokio::select! {
-                count = items.recv_many(&mut came, BATCH) => count,
+                count = company.gather(&mut items, &mut came) => count,
                 () = answers.closed() => break None,
                 () = self.ended() => {
+                    let last = api::SubmitTaskStreamResponse { r#final: true, ..totals.acknowledge(acknowledged) };
+                    // A caller that has gone away needs no answer.
+                    let _ = answers.send(Ok(last)).await;
                     let why = "the scheduler is stopping: what it acknowledged is stored; send the rest again in a moment";
                     break Some(Status::unavailable(why));
                 }
@@ -129,9 +173,12 @@ impl Scheduling {
                 }
             }
             if let Some(last) = batch.last().map(|last| last.sequence) {
+                let (began, count) = (Instant::now(), batch.len());
                 if let Err(fault) = self.store(&context, batch, &mut totals, &answers).await {
                     break Some(fault);
                 }
+                company = Company::of(count + items.len(), began.elapsed());
+                acknowledged = last;
                 if answers.send(Ok(totals.acknowledge(last))).await.is_err() {
                     break None;
                 }
@@ -173,11 +220,7 @@ impl Scheduling {
             }
             let sent = tasks.iter().map(|(_, task)| task.clone()).collect();
             match self.queue_tasks(context, sent).await {
-                Ok((appended, _)) => {
-                    let duplicates = appended.iter().filter(|task| task.duplicate).count() as u64;
-                    totals.duplicates += duplicates;
-                    totals.stored += appended.len() as u64 - duplicates;
-                }
+                Ok((appended, _)) => totals.store(appended),
                 Err(fault) if is_refusal(&fault) && tasks.len() == 1 => totals.reject(tasks[0].0, &fault),
                 Err(fault) if is_refusal(&fault) => {
                     let second = tasks.split_off(tasks.len() / 2);

@@ -1,5 +1,6 @@
 //! Group commit across callers: the submissions that came while a call of the store was under way share the next one. None
-//! waits for company: with 16 callers on two cores a wait for those who were just answered took more than it gave.
+//! waits for company here: with calls of their own a wait for those who were just answered took more than it gave; on a shared
+//! stream it pays (`stream`).
 
 use std::collections::HashMap;
 use std::pin::pin;

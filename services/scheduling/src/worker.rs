@@ -72,7 +72,11 @@ impl WorkerService for Workers {
     }
 
     async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
-        let WakeRequest { changed, cancelled } = request.into_inner();
+        let WakeRequest { changed, cancelled, settings } = request.into_inner();
+        if settings {
+            self.handle.tell(Event::SettingsTold);
+            return Ok(Response::new(WakeResponse::default()));
+        }
         if changed.is_empty() && cancelled.is_empty() {
             self.handle.tell(Event::Wake);
             return Ok(Response::new(WakeResponse::default()));

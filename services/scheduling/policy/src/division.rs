@@ -16,7 +16,7 @@
 //! it; (4) who has lost all the shards that an answer was for may use nothing.
 //!
 //! What is free goes to whoever asks for it; when more is wanted than there is, each gets the same (max-min fairness), and
-//! what does not divide goes around. Who is the only owner of all shards has the whole limit, whatever it wants.
+//! what does not divide goes around. A limit may change: what was claimed under the old one stays claimed. Who is the only owner of all shards has the whole limit, whatever it wants.
 
 mod fair;
 
@@ -61,7 +61,7 @@ struct Claim {
     number: u64,
     /// Those that it named last and that nobody else has named since, by epoch.
     shards: BTreeMap<Shard, i64>,
-    most: Units,
+    most: Share,
     wants: Units,
     granted: Share,
     heard_at: Timestamp,
@@ -90,13 +90,15 @@ impl Division {
         if shards.is_empty() {
             return Share::NONE;
         }
-        let holds = units(ask.holds, limit);
+        let whole = whole(limit);
+        let within = |share: Share| [0, 1].map(|unit| units(share, limit)[unit].min(whole[unit]));
+        let holds = within(ask.holds);
         let mine = Claim {
             owner: ask.owner.clone(),
             number: ask.number,
             shards,
-            most: [holds[0].max(ask.running.into()), holds[1]],
-            wants: units(ask.wants, limit),
+            most: Share { concurrency: ask.holds.concurrency.max(ask.running), rate: ask.holds.rate },
+            wants: within(ask.wants),
             granted: Share::NONE,
             heard_at: now,
             is_left: false,
@@ -107,14 +109,14 @@ impl Division {
         let granted = self.grant(place, holds, limit, now);
         let share = share(granted, limit);
         let mine = &mut self.claims[place];
-        mine.most = [0, 1].map(|unit| mine.most[unit].max(granted[unit]));
+        mine.most = mine.most.most(share);
         mine.granted = share;
         share
     }
 
     /// What may be in use at this moment, at most.
     pub fn in_use(&self, limit: Limit) -> Share {
-        share(self.sum(|_| true), limit)
+        share(self.sum(|_| true, limit), limit)
     }
 
     /// Whether an owner has named each shard.
@@ -152,7 +154,7 @@ impl Division {
         }
         let is_heard = |claim: &Claim| !claim.is_left && now.since(claim.heard_at) < SILENT;
         let turn = now.as_micros().unsigned_abs() / TURN.as_micros() as u64;
-        let others = self.sum(|index| index != place);
+        let others = self.sum(|index| index != place, limit);
         [0, 1].map(|unit| {
             let wants = self.claims.iter().map(|claim| if is_heard(claim) { claim.wants[unit] } else { 0 });
             let fair = fair::part(&wants.collect::<Vec<_>>(), whole[unit], turn, place);
@@ -161,9 +163,10 @@ impl Division {
         })
     }
 
-    fn sum(&self, which: impl Fn(usize) -> bool) -> Units {
+    fn sum(&self, which: impl Fn(usize) -> bool, limit: Limit) -> Units {
         let claims = self.claims.iter().enumerate().filter(|(index, _)| which(*index));
-        claims.fold([0, 0], |sum, (_, claim)| [0, 1].map(|unit| sum[unit].saturating_add(claim.most[unit])))
+        let most = claims.map(|(_, claim)| units(claim.most, limit));
+        most.fold([0, 0], |sum, most| [0, 1].map(|unit| sum[unit].saturating_add(most[unit])))
     }
 }
 
@@ -178,15 +181,14 @@ fn parts(rate: Rate) -> u64 {
     rate.per_second.min(rate.burst).min(PARTS)
 }
 
-/// How many units of a limit a share takes, rounded up.
+/// How many units of a limit a share takes, rounded up; more than there are if the limit was higher.
 fn units(share: Share, limit: Limit) -> Units {
-    let part = share.of(limit);
-    let slots = part.concurrency.map_or(0, u64::from);
-    let (Some(part), Some(whole)) = (part.rate, limit.rate) else { return [slots, 0] };
+    let slots = limit.concurrency.map_or(0, |_| share.concurrency.into());
+    let (part, Some(whole)) = (share.rate, limit.rate) else { return [slots, 0] };
     let count = parts(whole);
     let of = |part: u64, whole: u64| {
         let exact = (u128::from(part) * u128::from(count)).div_ceil(u128::from(whole.max(1)));
-        u64::try_from(exact).unwrap_or(count)
+        u64::try_from(exact).unwrap_or(u64::MAX)
     };
     [slots, of(part.per_second, whole.per_second).max(of(part.burst, whole.burst))]
 }

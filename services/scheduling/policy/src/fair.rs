@@ -70,6 +70,11 @@ impl FairOrder {
         self.ready == 0
     }
 
+    /// Whether anybody stands in a rank.
+    pub(crate) fn waits(&self, rank: usize) -> bool {
+        self.ranks.get(rank).is_some_and(|rank| !rank.heap.is_empty())
+    }
+
     /// Who is next among the ranks that can be served now.
     pub(crate) fn next(&mut self, mut can_serve: impl FnMut(usize) -> bool) -> Option<Turn> {
         let mut best: Option<(Tag, u32)> = None;

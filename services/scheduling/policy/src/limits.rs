@@ -75,6 +75,15 @@ impl Share {
     /// Nothing of it.
     pub const NONE: Self = Self { concurrency: 0, rate: Rate { per_second: 0, burst: 0 } };
 
+    /// What either of two shares lets be used.
+    pub(crate) fn most(self, other: Self) -> Self {
+        let rate = Rate {
+            per_second: self.rate.per_second.max(other.rate.per_second),
+            burst: self.rate.burst.max(other.rate.burst),
+        };
+        Self { concurrency: self.concurrency.max(other.concurrency), rate }
+    }
+
     /// What of a limit this share lets be used.
     pub fn of(self, limit: Limit) -> Limit {
         let rate = |whole: Rate| Rate {

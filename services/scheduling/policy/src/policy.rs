@@ -15,6 +15,7 @@ mod dispatch;
 pub(crate) mod explain;
 pub(crate) mod inspect;
 mod intake;
+pub(crate) mod keeping;
 mod moments;
 pub(crate) mod refill;
 mod rules;
@@ -68,6 +69,8 @@ pub struct Policy {
     order_keys: OrderKeys,
     tasks: Tasks,
     pools: Pools,
+    /// Memory of workers that is kept for what needs much.
+    keeping: keeping::Keeping,
     gates: Slab<Gate>,
     rules: BTreeMap<Scope, u32>,
     /// By key: its gate for all tenants together.
@@ -135,6 +138,7 @@ impl Policy {
             order_keys: OrderKeys::default(),
             tasks: Tasks::default(),
             pools: Pools::default(),
+            keeping: keeping::Keeping::default(),
             gates: Slab::new(),
             rules: BTreeMap::new(),
             key_gates: HashMap::new(),

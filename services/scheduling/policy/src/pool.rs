@@ -11,6 +11,7 @@
 
 use crate::PolicyConfig;
 use crate::fair::{FairOrder, Turn};
+use crate::policy::keeping::Room;
 use crate::shape::{Form, Shapes};
 use crate::shares::Credits;
 
@@ -53,14 +54,35 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Who is next in a lane, if a worker with so much free memory asks.
-    pub(crate) fn next(&mut self, lane: usize, shapes: &Shapes, free_memory: u64) -> Option<Turn> {
+    /// Who is next in a lane, if a worker with this room asks. Adds to `passed` what was passed over for want of memory.
+    pub(crate) fn next(
+        &mut self,
+        lane: usize,
+        shapes: &Shapes,
+        room: Room,
+        passed: &mut Vec<u32>,
+    ) -> Option<Turn> {
         let Self { orders, shapes: of_rank, .. } = self;
         let order = &mut orders[lane];
         if order.is_empty() {
             return None;
         }
-        order.next(|rank| of_rank[rank].is_none_or(|shape| shapes[shape].can_serve(free_memory)))
+        order.next(|rank| {
+            let Some(number) = of_rank[rank] else { return true };
+            let shape = &shapes[number];
+            let can_serve = shape.can_serve(room.of(number));
+            let is_news =
+                || shape.shut == 0 && shape.passed_since.is_none() && room.is_taken(shape.form.memory);
+            if !can_serve && is_news() && !passed.contains(&number) {
+                passed.push(number);
+            }
+            can_serve
+        })
+    }
+
+    /// Whether anything of a shape waits that may start.
+    pub(crate) fn waits(&self, shape: u32) -> bool {
+        self.rank(shape).is_some_and(|rank| self.orders.iter().any(|order| order.waits(rank)))
     }
 
     /// The rank of a shape; `None` if these workers cannot run it.

@@ -5,6 +5,7 @@
 
 use hashbrown::HashMap;
 use slab::Slab;
+use tidemill_kernel::Timestamp;
 
 use crate::bunch::Few;
 
@@ -44,6 +45,8 @@ pub(crate) struct Shape {
     pub(crate) bunches: u32,
     /// How many pools serve it.
     pub(crate) pools: u32,
+    /// When a worker that could hold one of its tasks had too little memory free first, since one was started.
+    pub(crate) passed_since: Option<Timestamp>,
 }
 
 impl Shape {
@@ -77,7 +80,7 @@ impl Shapes {
 
     /// A new shape, with the gates that stand before it and how many of them are shut.
     pub(crate) fn add(&mut self, form: Form, gates: Few, shut: u32) -> u32 {
-        let shape = Shape { form: form.clone(), gates, shut, bunches: 0, pools: 0 };
+        let shape = Shape { form: form.clone(), gates, shut, bunches: 0, pools: 0, passed_since: None };
         let number = u32::try_from(self.shapes.insert(shape)).unwrap_or(u32::MAX);
         self.by_form.insert(form, number);
         number

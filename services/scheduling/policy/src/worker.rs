@@ -8,6 +8,8 @@ use crate::traits::Traits;
 /// A worker that asks for tasks, or one that is known of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Worker {
+    /// Which one it is, among all that ask.
+    pub id: u64,
     /// What it can run.
     pub kinds: Vec<Kind>,
     /// How many tasks it takes now.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use tidemill_kernel::Id;
 
-use super::history::{Found, Stories, Who};
+use super::history::{Found, Who};
 use super::holding::is_unwarned;
+use super::stories::Stories;
 use super::{Broken, Rules, Violation, violation};
 
 /// Every task that a client was told of, or that the store shows, has come to an end.
@@ -70,11 +71,17 @@ pub(super) fn twice(stories: &Stories) -> Vec<Violation> {
     violations
 }
 
-/// One key, one task.
+/// One key, one task: also of those that nobody was told of, because an answer was lost and the same was asked for again.
 pub(super) fn keys(stories: &Stories) -> Vec<Violation> {
     let mut tasks: BTreeMap<(&str, &str), Id> = BTreeMap::new();
     let mut violations = Vec::new();
     for (task, story) in &stories.tasks {
+        if story.submitted.is_none() && story.parent.is_none() && story.found.is_some() {
+            violations.push(violation(
+                Broken::KeyTwice,
+                format!("task {task} is there, and nobody was told of it"),
+            ));
+        }
         let Some(submitted) = story.submitted.as_ref().filter(|one| !one.key.is_empty()) else { continue };
         let key = (submitted.queue.tenant.as_str(), submitted.key.as_str());
         if let Some(other) = tasks.insert(key, *task) {

@@ -4,7 +4,8 @@
 //! Bound: start-time fair queueing, `|W_f/w_f - W_g/w_g| <= c_f/w_f + c_g/w_g` over any such stretch (P. Goyal, H. Vin,
 //! H. Cheng, SIGCOMM 1996), with all costs 1, widened by what may be on its way to workers.
 
-use super::history::{Moment, Stories};
+use super::history::Moment;
+use super::stories::Stories;
 use super::{Broken, Rules, Violation, violation};
 
 /// What happens to the work of two tenants.

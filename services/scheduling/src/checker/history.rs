@@ -1,6 +1,5 @@
-//! What was seen of a run, as events in any order, and the same sorted into one story a task.
+//! What was seen of a run, as events in any order.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidemill_kernel::Id;
@@ -65,6 +64,19 @@ pub enum OnFailure {
     Wait,
 }
 
+/// How many tasks of a group there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub total: i64,
+    /// Those with a result.
+    pub succeeded: i64,
+    /// Those that were given up.
+    pub dead: i64,
+    /// Those that were cancelled.
+    pub cancelled: i64,
+}
+
 /// Something that was seen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -92,6 +104,22 @@ pub enum Event {
         /// The other.
         on: Id,
         /// What becomes of the task when that fails.
+        on_failure: OnFailure,
+    },
+    /// A client said that a task belongs to a group of its tenant.
+    Joins {
+        /// The task.
+        task: Id,
+        /// The group.
+        group: String,
+    },
+    /// A client said that a task runs only when a group of its tenant is over.
+    Awaits {
+        /// The task.
+        task: Id,
+        /// The group.
+        group: String,
+        /// What becomes of the task when one of the group has failed.
         on_failure: OnFailure,
     },
     /// A worker was given a lease.
@@ -124,6 +152,13 @@ pub enum Event {
         token: Id,
         /// Which.
         ending: Ending,
+    },
+    /// A worker said that what follows from its result belongs to a group.
+    Follows {
+        /// The lease's token.
+        token: Id,
+        /// The group.
+        group: String,
     },
     /// A worker was told what became of a result.
     Answered {
@@ -158,6 +193,17 @@ pub enum Event {
         found: Found,
         /// The token of the attempt whose result brought it, if one did.
         parent: Option<Id>,
+        /// When it ended, if the store's clock is that of the observers.
+        at: Option<Moment>,
+    },
+    /// What the store says of a group at the end.
+    Counted {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        group: String,
+        /// Its tasks.
+        counts: Counts,
     },
 }
 
@@ -166,155 +212,4 @@ pub enum Event {
 pub struct History {
     /// In any order.
     pub events: Vec<Event>,
-}
-
-/// One attempt.
-#[derive(Debug, Clone)]
-pub(super) struct Attempt {
-    pub(super) task: Id,
-    pub(super) token: Id,
-    pub(super) tenant: String,
-    pub(super) kind: String,
-    pub(super) number: u32,
-    pub(super) worker: String,
-    pub(super) scheduler: String,
-    pub(super) started: Moment,
-    /// The end of time for one that nobody saw end.
-    pub(super) stopped: Moment,
-    pub(super) sent: Vec<Ending>,
-    /// When it was first told to count.
-    pub(super) accepted: Option<Moment>,
-}
-
-impl Attempt {
-    pub(super) fn completed(&self) -> Option<u32> {
-        self.sent.iter().find_map(|ending| match ending {
-            Ending::Completed(follow_ups) => Some(*follow_ups),
-            _ => None,
-        })
-    }
-}
-
-/// What a client was told of a task.
-#[derive(Debug, Clone)]
-pub(super) struct Submission {
-    pub(super) queue: Queue,
-    pub(super) key: String,
-    pub(super) asked: Moment,
-    pub(super) at: Moment,
-    pub(super) delayed: bool,
-    pub(super) max_attempts: u32,
-}
-
-/// All that was seen of one task.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Story {
-    pub(super) submitted: Option<Submission>,
-    /// In the order of their starts.
-    pub(super) attempts: Vec<Attempt>,
-    /// When it was first cancelled or put back by hand.
-    pub(super) steered: Option<Moment>,
-    pub(super) found: Option<Found>,
-    pub(super) parent: Option<Id>,
-    pub(super) depends_on: Vec<(Id, OnFailure)>,
-}
-
-/// A fault's time.
-#[derive(Debug, Clone)]
-pub(super) struct Disturbance {
-    pub(super) who: Who,
-    pub(super) from: Moment,
-    pub(super) until: Moment,
-}
-
-/// A history sorted by tasks.
-#[derive(Debug, Clone, Default)]
-pub struct Stories {
-    pub(super) tasks: BTreeMap<Id, Story>,
-    pub(super) disturbances: Vec<Disturbance>,
-}
-
-impl Stories {
-    /// Sorts.
-    pub fn of(history: &History) -> Self {
-        let mut stories = Self::default();
-        let mut attempts = BTreeMap::new();
-        let mut events: Vec<&Event> = history.events.iter().collect();
-        // Starts first: what is said of an attempt finds it.
-        events.sort_by_key(|event| !matches!(event, Event::Started { .. }));
-        for event in events {
-            stories.take(event, &mut attempts);
-        }
-        for attempt in attempts.into_values() {
-            stories.tasks.entry(attempt.task).or_default().attempts.push(attempt);
-        }
-        for story in stories.tasks.values_mut() {
-            story.attempts.sort_by_key(|attempt| (attempt.started, attempt.token));
-        }
-        stories
-    }
-
-    fn take(&mut self, event: &Event, attempts: &mut BTreeMap<Id, Attempt>) {
-        match event.clone() {
-            Event::Submitted { task, queue, key, asked, at, delayed, max_attempts } => {
-                let submission = Submission { queue, key, asked, at, delayed, max_attempts };
-                self.tasks.entry(task).or_default().submitted.get_or_insert(submission);
-            }
-            Event::Depends { task, on, on_failure } => {
-                self.tasks.entry(task).or_default().depends_on.push((on, on_failure));
-            }
-            Event::Started { task, token, queue, attempt, worker, scheduler, at } => {
-                let attempt = Attempt {
-                    task,
-                    token,
-                    tenant: queue.tenant,
-                    kind: queue.kind,
-                    number: attempt,
-                    worker,
-                    scheduler,
-                    started: at,
-                    stopped: Moment::MAX,
-                    sent: Vec::new(),
-                    accepted: None,
-                };
-                attempts.entry(token).or_insert(attempt);
-            }
-            Event::Stopped { token, at } => {
-                let attempt = attempts.get_mut(&token);
-                attempt.into_iter().for_each(|attempt| attempt.stopped = attempt.stopped.min(at));
-            }
-            Event::Sent { token, ending } => {
-                attempts.get_mut(&token).into_iter().for_each(|attempt| attempt.sent.push(ending));
-            }
-            Event::Answered { token, accepted: true, at } => {
-                if let Some(attempt) = attempts.get_mut(&token) {
-                    attempt.accepted = Some(attempt.accepted.map_or(at, |before| before.min(at)));
-                }
-            }
-            Event::Answered { .. } => {}
-            Event::Steered { task, at } => {
-                let steered = &mut self.tasks.entry(task).or_default().steered;
-                *steered = Some(steered.map_or(at, |before| before.min(at)));
-            }
-            Event::Disturbed { who, from, until } => {
-                self.disturbances.push(Disturbance { who, from, until });
-            }
-            Event::Ended { task, found, parent } => {
-                let story = self.tasks.entry(task).or_default();
-                (story.found, story.parent) = (Some(found), parent);
-            }
-        }
-    }
-
-    /// All attempts of all tasks.
-    pub(super) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
-        self.tasks.values().flat_map(|story| &story.attempts)
-    }
-
-    /// Whether one of these was disturbed between two moments.
-    pub(super) fn disturbed(&self, is_meant: impl Fn(&Who) -> bool, from: Moment, until: Moment) -> bool {
-        self.disturbances.iter().any(|one| {
-            one.from <= until && one.until >= from && (one.who == Who::Everybody || is_meant(&one.who))
-        })
-    }
 }

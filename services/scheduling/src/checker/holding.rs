@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use tidemill_kernel::Id;
 
-use super::history::{Attempt, Moment, Stories, Who};
+use super::history::{Moment, Who};
+use super::stories::{Attempt, Stories};
 use super::{Broken, Rules, Violation, violation};
 
 /// Whether somebody else may have begun at `moment` although this attempt goes on.

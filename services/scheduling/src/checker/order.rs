@@ -1,4 +1,4 @@
-//! What depends on another comes after it. First come, first served: of two tasks of one queue, the one whose client had
+//! First come, first served: of two tasks of one queue, the one whose client had
 //! his answer before the other's client asked is started first, if its scheduler had heard of it by then. What has to be tried
 //! again, waits for a time of its own or meets a fault while it waits is not compared.
 
@@ -6,59 +6,9 @@ use std::collections::BTreeMap;
 
 use tidemill_kernel::Id;
 
-use super::history::{Attempt, Found, Moment, OnFailure, Queue, Stories};
+use super::history::{Moment, Queue};
+use super::stories::Stories;
 use super::{Broken, Rules, Violation, violation};
-
-/// No task is started before all that it depends on have succeeded, or have ended if it runs however they do. A success is
-/// final, whatever is done by hand; another end is not, and a fault may leave a worker at what has ended long ago.
-pub(super) fn too_early(stories: &Stories, rules: &Rules) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    for (task, story) in &stories.tasks {
-        let Some(first) = story.attempts.first() else { continue };
-        let latest = first.started + rules.order_within;
-        for (on, on_failure) in &story.depends_on {
-            let Some(other) = stories.tasks.get(on) else { continue };
-            let by = |attempt: &&Attempt| other.found == Some(Found::Succeeded(attempt.token));
-            let done = other.attempts.iter().find(by).map(|attempt| attempt.stopped);
-            let again = other.attempts.iter().map(|attempt| attempt.started).find(|again| *again > latest);
-            let is_early = match on_failure {
-                OnFailure::Run if other.steered.is_some() => false,
-                OnFailure::Run if done.is_none() => {
-                    again.is_some_and(|again| !stories.disturbed(|_| true, first.started, again))
-                }
-                _ => done.is_none_or(|done| done > latest),
-            };
-            if is_early {
-                let seen = format!(
-                    "task {task} was started at {:?}, and {on} was done at {done:?}, started again at {again:?}",
-                    first.started
-                );
-                violations.push(violation(Broken::TooEarly, seen));
-            }
-        }
-    }
-    violations
-}
-
-/// No task that depends on others dies before its first attempt but with one of those, if it says so. What a fault meets may have been
-/// begun unseen.
-pub(super) fn given_up(stories: &Stories) -> Vec<Violation> {
-    let is_reason = |(on, on_failure): &(Id, OnFailure)| {
-        let other = stories.tasks.get(on);
-        let has_succeeded = other
-            .is_some_and(|other| other.steered.is_none() && matches!(other.found, Some(Found::Succeeded(_))));
-        *on_failure == OnFailure::Die && !has_succeeded
-    };
-    let died = stories.tasks.iter().filter(|(_, story)| {
-        let never = story.attempts.is_empty() && story.found == Some(Found::Dead);
-        let is_meant = never && !story.depends_on.is_empty();
-        let since = story.submitted.as_ref().map(|submitted| submitted.asked);
-        let is_calm = since.is_some_and(|since| !stories.disturbed(|_| true, since, Moment::MAX));
-        is_meant && is_calm && !story.depends_on.iter().any(is_reason)
-    });
-    let seen = |(task, _)| violation(Broken::GivenUp, format!("task {task} is dead, and was never started"));
-    died.map(seen).collect()
-}
 
 /// A task that was started once.
 struct Once {
@@ -74,7 +24,8 @@ pub(super) fn out_of_order(stories: &Stories, rules: &Rules) -> Vec<Violation> {
     for (task, story) in stories.tasks.iter().filter(|(_, story)| story.steered.is_none()) {
         let (Some(submitted), [only]) = (&story.submitted, &story.attempts[..]) else { continue };
         let (asked, told, started) = (submitted.asked, submitted.at, only.started);
-        let calm = only.number == 1 && !submitted.delayed && !stories.disturbed(|_| true, asked, started);
+        let waits = submitted.delayed || !story.depends_on.is_empty() || !story.awaits.is_empty();
+        let calm = only.number == 1 && !waits && !stories.disturbed(|_| true, asked, started);
         if calm {
             queues.entry(&submitted.queue).or_default().push(Once { task: *task, asked, told, started });
         }

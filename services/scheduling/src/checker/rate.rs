@@ -1,6 +1,7 @@
 //! How fast tasks start. What somebody began whom a fault met is not counted: it may have been given at another time.
 
-use super::history::{Attempt, Moment, Stories, Who};
+use super::history::{Moment, Who};
+use super::stories::{Attempt, Stories};
 use super::{Broken, Rules, Violation, violation};
 
 /// In any time, no more of a kind is started than gathers in it, and what may be gathered before: a bucket that leaks at the

@@ -38,7 +38,7 @@ impl SharedLimit {
             ..api::Scope::default()
         };
         let rule = "names no kind and no limit key, or both, or one that no task can have; name one of them";
-        let scope = scope::decode_shared(Some(&named)).ok_or_else(|| Fault::invalid("limits", rule))?;
+        let scope = scope::decode_shared(&named).map_err(|_| Fault::invalid("limits", rule))?.0;
         let message = api::Limit {
             concurrency: self.concurrency,
             per_second: self.per_second,

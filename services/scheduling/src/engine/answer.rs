@@ -1,5 +1,7 @@
 //! What the engine tells of itself: how limits stand, why a task waits, whether a submission may come in.
 
+use std::collections::BTreeMap;
+
 use tidemill_kernel::{Id, Shard, TenantName, Timestamp};
 use tidemill_policy::{Admit, Arrival, Explanation, LimitStatus, Scope, Share, Worker, fits_nowhere};
 use tidemill_proto::types::v1::NewTask;
@@ -20,6 +22,8 @@ pub(crate) enum Question {
     Others(Vec<Id>),
     /// What another scheduler may use of limits.
     Divide(Asks),
+    /// What runs, and who else is there.
+    Load,
 }
 
 /// Tasks of one tenant that are about to be stored.
@@ -44,8 +48,21 @@ pub(crate) enum Answer {
     Others(Vec<Id>),
     /// What it may use of those that are divided here.
     Divided(Vec<(Scope, Share)>),
+    /// What runs here, and who else is there.
+    Load(Load),
     /// The tenant's shard is run by the scheduler at this address; empty if it is not known, or nobody runs it.
     Elsewhere(String),
+}
+
+/// What runs here, and who else is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// This scheduler's name.
+    pub(crate) owner: String,
+    /// How many tasks of its shards run, by kind.
+    pub(crate) running: BTreeMap<String, u64>,
+    /// The others that are believed alive: their names, and where they are reached.
+    pub(crate) others: Vec<(String, String)>,
 }
 
 /// Why a submission may not come in.
@@ -66,6 +83,7 @@ impl Engine {
                 return Answer::Others(tasks.iter().filter(is_other).copied().collect());
             }
             Question::Divide(asks) => return Answer::Divided(self.divide(asks, now)),
+            Question::Load => return Answer::Load(self.load_of()),
             Question::Limits(tenant) | Question::Admit(Submission { tenant, .. }) => Shard::of_tenant(tenant),
             Question::Explain(task) => Shard::of_place(task.place()),
         };
@@ -84,8 +102,19 @@ impl Engine {
                 Answer::Explained(self.policy.explain(task, workers, now))
             }
             Question::Admit(submission) => self.admit_submission(&submission, now),
-            Question::Others(_) | Question::Divide(_) => Answer::Others(Vec::new()),
+            Question::Others(_) | Question::Divide(_) | Question::Load => Answer::Others(Vec::new()),
         }
+    }
+
+    fn load_of(&self) -> Load {
+        let mut running: BTreeMap<String, u64> = BTreeMap::new();
+        for held in self.held.values() {
+            match running.get_mut(held.candidate.kind.as_str()) {
+                Some(count) => *count += 1,
+                None => _ = running.insert(held.candidate.kind.as_str().to_owned(), 1),
+            }
+        }
+        Load { owner: self.shards.owner().to_owned(), running, others: self.shards.others().collect() }
     }
 
     /// Tasks that ask for nothing are asked about together, the others one by one.

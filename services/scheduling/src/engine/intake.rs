@@ -83,7 +83,7 @@ impl Engine {
             return;
         }
         // Before anything can be handed out.
-        self.on_settings(epoch, settings, now);
+        self.on_first_settings(epoch, settings, now, effects);
         self.next_audit = now + audit::EVERY;
         self.take_over(running, now);
         let names: Vec<_> = queues

@@ -71,7 +71,7 @@ impl Engine {
         }
         let kinds: Vec<Kind> = hello.kinds.iter().map(|kind| self.words.kind(kind)).collect();
         let worker: Arc<str> = hello.worker.as_str().into();
-        let view = view(&hello, &kinds);
+        let view = Worker { id: session, ..view(&hello, &kinds) };
         let new = Session { worker, view, credits: 0, settling: 0, ended: VecDeque::new() };
         self.sessions.insert(session, new);
         let welcome = api::Welcome {
@@ -290,6 +290,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let Some(left) = self.sessions.remove(&session) else { return };
+        self.policy.worker_left(session);
         self.settle(Some(session), left.ended.into(), effects);
         let keep = now + self.config.keep();
         let mut over = Vec::new();

@@ -19,18 +19,46 @@ pub(super) struct InForce {
 }
 
 impl Engine {
-    /// Puts the settings of a shard's tenants in force, in place of those that were.
-    pub(super) fn on_settings(&mut self, epoch: Epoch, settings: Vec<store::Setting>, now: Timestamp) {
-        if self.shards.log(epoch).is_none() {
-            return;
+    /// Puts what was read in force, in place of what was. Of all tenants' the last reading counts.
+    pub(super) fn on_settings(
+        &mut self,
+        reading: u64,
+        epochs: &[Epoch],
+        settings: Vec<store::Setting>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (shared, own): (Vec<_>, Vec<_>) =
+            settings.into_iter().partition(|setting| setting.tenant.is_empty());
+        if self.shared.is_news(reading) {
+            self.put_shared(&shared, now, effects);
         }
+        self.put_own(epochs, own, now);
+    }
+
+    /// The same for a shard that has just come.
+    pub(super) fn on_first_settings(
+        &mut self,
+        epoch: Epoch,
+        settings: Vec<store::Setting>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        // Later readings are told from one another by number, and this one has none.
+        self.on_settings(0, &[epoch], settings, now, effects);
+    }
+
+    fn put_own(&mut self, epochs: &[Epoch], settings: Vec<store::Setting>, now: Timestamp) {
+        let owned: BTreeSet<Shard> =
+            epochs.iter().filter(|epoch| self.shards.log(**epoch).is_some()).map(|epoch| epoch.0).collect();
+        let is_own = |tenant: &TenantName| owned.contains(&Shard::of_tenant(tenant));
         let mut tenants: BTreeMap<TenantName, Vec<store::Setting>> = BTreeMap::new();
         for setting in settings {
-            if let Some(tenant) = self.words.tenant(&setting.tenant) {
+            if let Some(tenant) = self.words.tenant(&setting.tenant).filter(is_own) {
                 tenants.entry(tenant).or_default().push(setting);
             }
         }
-        let before = self.settings.keys().filter(|tenant| Shard::of_tenant(tenant) == epoch.0);
+        let before = self.settings.keys().filter(|tenant| is_own(tenant));
         for tenant in before.cloned().collect::<Vec<_>>() {
             tenants.entry(tenant).or_default();
         }
@@ -47,16 +75,31 @@ impl Engine {
         }
     }
 
-    /// Asks for the settings of the shard of a tenant that changed some; its owner is told if that is another.
-    pub(super) fn on_settings_changed(&mut self, tenant: &TenantName, effects: &mut Vec<Effect>) {
+    /// Asks for the settings of the shard of a tenant that changed some; its owner is told if that is another, and all are told of
+    /// what concerns all tenants.
+    pub(super) fn on_settings_changed(&mut self, tenant: Option<&TenantName>, effects: &mut Vec<Effect>) {
+        let Some(tenant) = tenant else {
+            self.load_settings(effects);
+            effects.extend(self.shards.others().map(|(_, address)| Effect::TellSettings { address }));
+            return;
+        };
         let shard = Shard::of_tenant(tenant);
         match self.shards.epoch(shard) {
-            Some(epoch) => effects.push(Effect::LoadSettings((shard, epoch))),
+            Some(epoch) => {
+                effects
+                    .push(Effect::LoadSettings { reading: self.shared.read(), epochs: vec![(shard, epoch)] });
+            }
             None => {
                 let address = self.shards.address_of(shard).map(str::to_owned);
-                effects.extend(address.map(|address| Effect::WakeOwner { address }));
+                effects.extend(address.map(|address| Effect::TellSettings { address }));
             }
         }
+    }
+
+    /// Asks for all settings.
+    pub(super) fn load_settings(&mut self, effects: &mut Vec<Effect>) {
+        let epochs = self.shards.loaded().collect();
+        effects.push(Effect::LoadSettings { reading: self.shared.read(), epochs });
     }
 
     /// Lifts everything that was set for the tenants of a shard that is run elsewhere now.

@@ -118,6 +118,13 @@ impl Shards {
         Some(lease).filter(|lease| !lease.address.is_empty() && lease.owner != self.owner)
     }
 
+    /// All other schedulers that are believed alive: their names, and where they are reached.
+    pub(super) fn others(&self) -> impl Iterator<Item = (String, String)> {
+        let all = self.board.iter().flat_map(|board| &board.schedulers);
+        let others = all.filter(|one| one.owner != self.owner && !one.address.is_empty());
+        others.map(|one| (one.owner.clone(), one.address.clone()))
+    }
+
     /// The owner's name.
     pub(super) fn owner(&self) -> &str {
         &self.owner

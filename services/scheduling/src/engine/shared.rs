@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidemill_kernel::{Shard, Timestamp};
-use tidemill_policy::{Ask, Division, Limit, Scope, Share};
+use tidemill_policy::{Ask, Division, Limit, Rate, Scope, Share};
 
 use super::{Effect, Engine, Epoch, Shards};
 
@@ -49,15 +49,20 @@ pub(crate) struct Holding {
 /// All of these limits.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    parts: BTreeMap<Scope, Part>,
+    pub(super) parts: BTreeMap<Scope, Part>,
     /// Of the last question.
     number: u64,
+    /// The last question that each scheduler asked this one.
+    heard: BTreeMap<String, u64>,
+    /// Of the last reading of those that are stored, and of the last one that is in force; 0 before there was one.
+    reading: u64,
+    in_force: u64,
 }
 
 /// One of them.
 #[derive(Debug)]
-struct Part {
-    limit: Limit,
+pub(super) struct Part {
+    pub(super) limit: Limit,
     /// The shard whose owner divides it.
     divider: Shard,
     /// What may be used, once every shard was named.
@@ -75,9 +80,31 @@ struct Part {
     idle: u32,
     /// The state of the division, if it is made here, since the divider's shard came at this epoch.
     division: Option<(i64, Division)>,
+    /// Questions up to these numbers were asked before this limit was there.
+    before: BTreeMap<String, u64>,
 }
 
 impl Shared {
+    /// The number of a reading that begins.
+    pub(super) fn read(&mut self) -> u64 {
+        self.reading += 1;
+        self.reading
+    }
+
+    /// Whether what was read is newer than what is in force. What was read with a shard, without a number, counts only while
+    /// nothing was read before.
+    pub(super) fn is_news(&mut self, reading: u64) -> bool {
+        let is_news = if reading == 0 { self.in_force == 0 } else { reading > self.in_force };
+        self.in_force = self.in_force.max(reading);
+        is_news
+    }
+
+    /// One more limit. Nothing of it may be used yet.
+    pub(super) fn begin(&mut self, scope: &Scope, limit: Limit) {
+        let before = self.heard.clone();
+        self.parts.insert(scope.clone(), Part { before, ..Part::new(scope, limit) });
+    }
+
     /// What they apply to.
     pub(super) fn scopes(&self) -> impl Iterator<Item = &Scope> {
         self.parts.keys()
@@ -112,11 +139,38 @@ impl Part {
             slots: 0,
             idle: IDLE,
             division: None,
+            before: BTreeMap::new(),
+        }
+    }
+
+    /// Another limit of the same scope. Of one that was lowered it keeps what runs, and no answer counts that is on its way.
+    pub(super) fn change(&mut self, limit: Limit, running: u32) {
+        let before = std::mem::replace(&mut self.limit, limit);
+        if before.concurrency.zip(limit.concurrency).is_some_and(|(before, after)| after < before) {
+            self.share.concurrency = self.share.concurrency.min(running);
+            self.asked = None;
+        }
+        let is_slower = |(before, after): (Rate, Rate)| {
+            after.per_second < before.per_second || after.burst < before.burst
+        };
+        if before.rate.zip(limit.rate).is_some_and(is_slower) {
+            self.share.rate = Share::NONE.rate;
+            self.asked = None;
+        }
+        self.next = Timestamp::default();
+    }
+
+    /// What may be used of it. Of what it does not limit that is anything, which matters to a divider that knows more of it.
+    fn holds(&self) -> Share {
+        let Share { concurrency, rate } = self.share;
+        Share {
+            concurrency: self.limit.concurrency.map_or(Share::ALL.concurrency, |_| concurrency),
+            rate: self.limit.rate.map_or(Share::ALL.rate, |_| rate),
         }
     }
 
     /// What may be used now: nothing while a shard is run here that the divider may not know of.
-    fn in_force(&self, shards: &Shards) -> Share {
+    pub(super) fn in_force(&self, shards: &Shards) -> Share {
         let is_known = shards.loaded().all(|epoch| self.named.contains(&epoch));
         if shards.is_alone() {
             Share::ALL
@@ -129,17 +183,6 @@ impl Part {
 }
 
 impl Engine {
-    /// Puts the limits of the configuration in force. Nothing of them may be used yet, unless nobody else is there.
-    pub(super) fn begin_shared(mut self) -> Self {
-        for (scope, limit) in self.config.limits.iter().filter_map(|limit| limit.read().ok()) {
-            let part = Part::new(&scope, limit);
-            self.policy.set_share(&scope, part.in_force(&self.shards), Timestamp::default());
-            self.policy.set_limit(&scope, limit, Timestamp::default());
-            self.shared.parts.insert(scope, part);
-        }
-        self
-    }
-
     /// Asks the dividers that it is time to ask.
     pub(super) fn ask_shares(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.shared.parts.is_empty() || self.shards.is_alone() {
@@ -212,15 +255,21 @@ impl Engine {
         let rate = if part.idle < IDLE { Share::ALL.rate } else { Share::NONE.rate };
         let wants = Share { concurrency: part.slots, rate };
         let wants = if self.draining { Share::NONE } else { wants };
-        Some(Holding { scope: scope.clone(), holds: part.share, running: used.running, wants, term })
+        let holds = part.holds();
+        Some(Holding { scope: scope.clone(), holds, running: used.running, wants, term })
     }
 
     /// Says what another scheduler, or this one, may use of the limits that are divided here.
     pub(super) fn divide(&mut self, asks: &Asks, now: Timestamp) -> Vec<(Scope, Share)> {
         let Self { shared, shards, .. } = self;
         let mut shares = Vec::with_capacity(asks.limits.len());
+        let heard = shared.heard.entry(asks.owner.clone()).or_default();
+        *heard = asks.number.max(*heard);
         for Holding { scope, holds, running, wants, term } in &asks.limits {
             let Some(part) = shared.parts.get_mut(scope) else { continue };
+            if part.before.get(&asks.owner).is_some_and(|before| asks.number <= *before) {
+                continue;
+            }
             let epoch = shards.epoch(part.divider).filter(|_| shards.is_held(part.divider, now));
             let Some(epoch) = epoch.filter(|epoch| epoch == term) else { continue };
             if part.division.as_ref().is_none_or(|division| division.0 != epoch) {

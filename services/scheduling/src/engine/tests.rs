@@ -11,6 +11,7 @@ use super::*;
 
 mod late;
 mod shared;
+mod stored;
 
 impl Engine {
     /// How many credits a worker has left.

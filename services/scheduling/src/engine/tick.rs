@@ -37,9 +37,9 @@ impl Engine {
         if now >= self.next_count {
             self.next_count = now + audit::COUNT_EVERY;
             self.dependents.ask_again(now);
-            effects.extend(self.shards.loaded().map(Effect::Count));
+            effects.push(Effect::Count(self.shards.loaded().collect()));
             // A change that another scheduler made and could not tell of.
-            effects.extend(self.shards.loaded().map(Effect::LoadSettings));
+            self.load_settings(effects);
         }
     }
 

@@ -1,11 +1,11 @@
 //! What is read of the store: a shard when it is taken, new tasks, pages of queues, bodies.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tidemill_chassis::sleep;
-use tidemill_kernel::Id;
-use tidemill_policy::{Candidate, Refill};
+use tidemill_kernel::{Id, Shard};
+use tidemill_policy::{Candidate, QueueKey, Refill};
 use tidemill_proto::storage::v1 as store;
 use tidemill_proto::types::v1::Task;
 use tonic::Status;
@@ -39,18 +39,20 @@ impl Performer {
         let found = call(self.deps.tasks.clone().list_queues(store::ListQueuesRequest { shard })).await?;
         let running = self.running(shard).await?;
         let queues = found.queues.iter().filter_map(convert::queue).collect();
-        let settings = self.settings_of(epoch).await?;
+        let settings = self.settings_of(&[epoch]).await?;
         let loaded = Loaded { epoch, queues, last_place: found.last_place, running, settings };
         Ok(Event::Loaded(Box::new(loaded)))
     }
 
-    pub(super) async fn settings(&self, epoch: Epoch) -> Option<Event> {
-        let settings = self.settings_of(epoch).await.ok()?;
-        Some(Event::Settings { epoch, settings })
+    pub(super) async fn settings(&self, reading: u64, epochs: Vec<Epoch>) -> Option<Event> {
+        let settings = self.settings_of(&epochs).await.ok()?;
+        Some(Event::Settings { reading, epochs, settings })
     }
 
-    async fn settings_of(&self, epoch: Epoch) -> Result<Vec<store::Setting>, Status> {
-        let request = store::LoadSettingsRequest { shard: epoch.0.number().into(), ..Default::default() };
+    /// The settings of the tenants of these shards, and those of all tenants together.
+    async fn settings_of(&self, epochs: &[Epoch]) -> Result<Vec<store::Setting>, Status> {
+        let shards = epochs.iter().map(|epoch| epoch.0.number().into()).collect();
+        let request = store::LoadSettingsRequest { shards, of_all_tenants: true, ..Default::default() };
         Ok(call(self.deps.settings.clone().load_settings(request)).await?.settings)
     }
 
@@ -163,13 +165,21 @@ impl Performer {
         Ok(tasks)
     }
 
-    pub(super) async fn count(&self, epoch: Epoch) -> Option<Event> {
-        let request = store::ListQueuesRequest { shard: epoch.0.number().into() };
-        let queues = call(self.deps.tasks.clone().list_queues(request)).await.ok()?.queues;
-        let count = |depth: &store::QueueDepth| {
-            Some((convert::queue(depth)?, usize::try_from(depth.waiting).unwrap_or_default()))
-        };
-        Some(Event::Audited { epoch, queues: queues.iter().filter_map(count).collect() })
+    /// How many tasks wait, by shard.
+    pub(super) async fn count(&self, epochs: Vec<Epoch>) -> Vec<Event> {
+        let shards = epochs.iter().map(|epoch| epoch.0.number().into()).collect();
+        let request = store::CountQueuesRequest { shards };
+        let Ok(answer) = call(self.deps.tasks.clone().count_queues(request)).await else { return Vec::new() };
+        let mut counts: HashMap<Shard, Vec<(QueueKey, usize)>> = HashMap::new();
+        for depth in &answer.queues {
+            if let Some(queue) = convert::queue(depth) {
+                let of_shard = counts.entry(Shard::of_tenant(&queue.tenant)).or_default();
+                of_shard.push((queue, usize::try_from(depth.waiting).unwrap_or_default()));
+            }
+        }
+        let audited =
+            |epoch: Epoch| Event::Audited { epoch, queues: counts.remove(&epoch.0).unwrap_or_default() };
+        epochs.into_iter().map(audited).collect()
     }
 }
 

@@ -1,9 +1,11 @@
-//! Who works and how much: each worker's stream notes what passes over it, and a sample adds it up.
+//! Who works and how much: each worker's stream notes what passes over it, and a sample adds it up, with what other schedulers
+//! tell of theirs. Workers have a stream to every scheduler, so who is there each of them sees by itself; what is started and
+//! ended passes over the stream to the scheduler of the task alone.
 //!
 //! A worker says which tasks ended, not of which kind they were: its ends are shared out among its kinds as its starts were, which
 //! is exact for a worker of one kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidemill_proto::scheduling::v1::work_request::Message as Heard;
@@ -22,8 +24,20 @@ struct State {
     chairs: BTreeMap<u64, Arc<Mutex<Tally>>>,
     /// What workers did that have left.
     past: BTreeMap<String, Counts>,
-    /// Tasks that wait, by kind.
+    /// Tasks that wait, and those that this scheduler's workers run, by kind.
     waiting: BTreeMap<String, u64>,
+    running: BTreeMap<String, u64>,
+    /// The other schedulers.
+    peers: BTreeMap<String, Peer>,
+}
+
+/// What another scheduler has told of its workers.
+#[derive(Debug, Default)]
+struct Peer {
+    /// At first, which was before: it is no growth.
+    first: BTreeMap<String, Counts>,
+    last: BTreeMap<String, Counts>,
+    is_there: bool,
 }
 
 /// What one worker has done.
@@ -69,13 +83,34 @@ impl Board {
         lock(&self.0).waiting = waiting;
     }
 
+    /// So many tasks of this scheduler run, by kind, and these other ones are there.
+    pub(crate) fn run(&self, running: BTreeMap<String, u64>, others: impl Iterator<Item = String>) {
+        let mut state = lock(&self.0);
+        state.running = running;
+        let others: BTreeSet<String> = others.collect();
+        state.peers.iter_mut().for_each(|(name, peer)| peer.is_there = others.contains(name));
+    }
+
+    /// What another scheduler tells of its workers.
+    pub(crate) fn hear(&self, scheduler: String, kinds: BTreeMap<String, Counts>) {
+        let mut state = lock(&self.0);
+        let new = || Peer { first: kinds.clone(), ..Peer::default() };
+        let peer = state.peers.entry(scheduler).or_insert_with(new);
+        (peer.last, peer.is_there) = (kinds, true);
+    }
+
+    /// What workers did for this scheduler alone.
+    pub(crate) fn own(&self) -> BTreeMap<String, Counts> {
+        lock(&self.0).own()
+    }
+
     /// Everything added up.
     pub(crate) fn sample(&self) -> Sample {
         let state = lock(&self.0);
-        let mut sample = Sample { kinds: state.past.clone(), workers: Vec::new() };
+        let mut sample = Sample { kinds: state.own(), workers: Vec::new() };
+        state.peers.values().for_each(|peer| peer.add_to(&mut sample.kinds));
         for tally in state.chairs.values() {
             let tally = lock(tally);
-            tally.add_to(&mut sample.kinds, true);
             sample.workers.push(Seat {
                 worker: tally.worker.clone(),
                 kinds: tally.kinds.iter().map(|(kind, _)| kind.clone()).collect(),
@@ -87,6 +122,30 @@ impl Board {
             sample.kinds.entry(kind.clone()).or_default().waiting = *waiting;
         }
         sample
+    }
+}
+
+impl State {
+    fn own(&self) -> BTreeMap<String, Counts> {
+        let mut kinds = self.past.clone();
+        self.chairs.values().for_each(|tally| lock(tally).add_to(&mut kinds));
+        for (kind, running) in &self.running {
+            kinds.entry(kind.clone()).or_default().running = *running;
+        }
+        kinds
+    }
+}
+
+impl Peer {
+    fn add_to(&self, kinds: &mut BTreeMap<String, Counts>) {
+        for (kind, last) in &self.last {
+            let first = self.first.get(kind).copied().unwrap_or_default();
+            let counts = kinds.entry(kind.clone()).or_default();
+            counts.started += last.started.saturating_sub(first.started);
+            counts.ended += last.ended.saturating_sub(first.ended);
+            counts.failed += last.failed.saturating_sub(first.failed);
+            counts.running += if self.is_there { last.running } else { 0 };
+        }
     }
 }
 
@@ -120,7 +179,7 @@ impl Drop for Chair {
     fn drop(&mut self) {
         let mut state = lock(&self.board.0);
         state.chairs.remove(&self.number);
-        lock(&self.tally).add_to(&mut state.past, false);
+        lock(&self.tally).add_to(&mut state.past);
     }
 }
 
@@ -133,8 +192,8 @@ impl Tally {
         }
     }
 
-    /// Adds what it did; what it runs only while it is there.
-    fn add_to(&self, kinds: &mut BTreeMap<String, Counts>, is_there: bool) {
+    /// Adds what it did.
+    fn add_to(&self, kinds: &mut BTreeMap<String, Counts>) {
         let all: u64 = self.kinds.iter().map(|(_, started)| started).sum();
         let part = |count: u64, started: u64| {
             let share = u128::from(count) * u128::from(started) / u128::from(all.max(1));
@@ -146,9 +205,6 @@ impl Tally {
             counts.started += started;
             counts.ended += ended;
             counts.failed += part(self.failed, *started);
-            if is_there {
-                counts.running += started - ended;
-            }
         }
     }
 }
@@ -189,11 +245,13 @@ mod tests {
         }));
         chair.heard(&Heard::Heartbeat(Heartbeat { cpu: 0.5, ..Heartbeat::default() }));
         board.wait(BTreeMap::from([("a".into(), 3), ("b".into(), 9)]));
+        board.run(BTreeMap::from([("a".into(), 3)]), std::iter::empty());
         let sample = board.sample();
         assert_eq!(sample.kinds["a"], Counts { started: 10, ended: 7, failed: 2, waiting: 3, running: 3 });
         assert_eq!(sample.kinds["b"].waiting, 9);
         assert_eq!((sample.workers[0].slots, sample.workers[0].cpu), (4, Some(0.5)));
         drop(chair);
+        board.run(BTreeMap::new(), std::iter::empty());
         let sample = board.sample();
         assert_eq!(sample.kinds["a"], Counts { started: 10, ended: 7, failed: 2, waiting: 3, running: 0 });
         assert!(sample.workers.is_empty());
@@ -212,6 +270,29 @@ mod tests {
         }));
         let sample = board.sample();
         assert_eq!((sample.kinds["a"].ended, sample.kinds["b"].ended), (15, 5));
-        assert_eq!((sample.kinds["a"].running, sample.kinds["b"].running), (15, 5));
+    }
+
+    #[test]
+    fn what_other_schedulers_tell_is_added_from_when_they_were_heard_first() {
+        let board = Board::default();
+        let told = |started, ended, running| {
+            let counts = Counts { started, ended, failed: 0, waiting: 0, running };
+            BTreeMap::from([("a".to_owned(), counts)])
+        };
+        let counts = || {
+            let counts = board.sample().kinds["a"];
+            (counts.started, counts.ended, counts.running)
+        };
+        board.run(BTreeMap::from([("a".into(), 2)]), std::iter::empty());
+        board.hear("one".into(), told(1_000, 990, 10));
+        assert_eq!(counts(), (0, 0, 12), "what it did before is no load of now");
+        board.hear("one".into(), told(1_040, 1_015, 25));
+        board.hear("two".into(), told(7, 7, 0));
+        assert_eq!(counts(), (40, 25, 27));
+        board.hear("two".into(), told(17, 12, 5));
+        assert_eq!(counts(), (50, 30, 32));
+        board.run(BTreeMap::from([("a".into(), 12)]), ["two".to_owned()].into_iter());
+        assert_eq!(counts(), (50, 30, 17), "one is gone: what it did stays done, its shards run elsewhere");
+        assert_eq!(board.own()["a"], Counts { running: 12, ..Counts::default() });
     }
 }

@@ -1,33 +1,29 @@
 //! Calls to the store, as `perform` and `submit` make them: there and back over a network that may lose either way, to a
 //! store that may be away. Each step takes place at one moment.
 
+mod found;
 mod travel;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use prost::Message;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tidemill_kernel::{Clock, Id, PageRequest, TenantName, Tier, Timestamp};
+use tidemill_kernel::{Clock, Id, TenantName, Tier, Timestamp};
 use tidemill_policy::{Candidate, QueueKey, Refill};
 use tidemill_proto::storage::v1 as api;
 use tidemill_proto::storage::v1::task_store_service_server::TaskStoreService;
-use tidemill_proto::types::v1::dependency::Task as Named;
-use tidemill_proto::types::v1::{DependencyFailure, NewTask, Task, TaskOptions};
+use tidemill_proto::types::v1::{NewTask, Task};
 use tidemill_storage::task_store::Tasks;
+use tidemill_store::TenantStore;
 use tidemill_store::memory::MemoryStore;
-use tidemill_store::task::{TaskCount, TaskState};
 use tidemill_store::tenant::Tenant;
-use tidemill_store::{TaskStore, TenantStore};
 use tonic::{Request, Response, Status};
 
 use super::plan::Micros;
-use crate::checker;
 use crate::convert;
 use crate::engine::{Asked, Changed, Epoch, Event, Fence, Loaded, Running, SessionId, Settlement};
 
@@ -101,6 +97,7 @@ pub(super) struct Store {
     clock: Arc<Hands>,
     tenants: Vec<(TenantName, i32)>,
     pub(super) skew: i64,
+    pub(super) is_skewed: bool,
     pub(super) down_until: Micros,
     /// What was under way when it restarted is lost.
     pub(super) restarts: u32,
@@ -130,7 +127,7 @@ impl Store {
             at_once(memory.create_tenant(row, None)).unwrap();
         }
         let service = Tasks::over(deps, Duration::from_secs(86_400));
-        Self { memory, service, clock, tenants, skew: 0, down_until: 0, restarts: 0 }
+        Self { memory, service, clock, tenants, skew: 0, is_skewed: false, down_until: 0, restarts: 0 }
     }
 
     /// Does what a call asks for.
@@ -255,65 +252,6 @@ impl Store {
             }
             other => unreachable!("{other:?}"),
         }
-    }
-
-    fn tasks(&self) -> Vec<tidemill_store::task::Task> {
-        let page = || PageRequest { size: u32::MAX, token: String::new() };
-        let of = |name: &TenantName| at_once(self.memory.page_tasks(name, None, None, page())).unwrap().items;
-        self.tenants.iter().flat_map(|(name, _)| of(name)).collect()
-    }
-
-    /// Tasks that have failed while others wait until they are mended, and what they failed with, by tenant.
-    pub(super) fn failures_waited_for(&self) -> Vec<(String, Id)> {
-        let tasks = self.tasks();
-        let by_key: BTreeMap<_, _> = tasks.iter().map(|task| ((&task.tenant, &task.new.key), task)).collect();
-        let by_id: BTreeMap<Id, _> = tasks.iter().map(|task| (task.id, task)).collect();
-        let options = |task: &tidemill_store::task::Task| TaskOptions::decode(&*task.new.options).unwrap();
-        let is_waiting = |task: &&tidemill_store::task::Task| {
-            task.state == TaskState::Waiting
-                && options(task).on_dependency_failure() == DependencyFailure::Wait
-        };
-        let mut open: Vec<_> = tasks.iter().filter(is_waiting).collect();
-        let mut failures = BTreeSet::new();
-        while let Some(task) = open.pop() {
-            for dependency in options(task).depends_on {
-                let on = match dependency.task.unwrap() {
-                    Named::Id(id) => by_id[&id.parse().unwrap()],
-                    Named::Key(key) => by_key[&(&task.tenant, &key)],
-                    Named::Group(group) => unreachable!("nobody waits for {group}"),
-                };
-                let has_failed = matches!(on.state, TaskState::Dead | TaskState::Cancelled);
-                if has_failed && failures.insert((on.tenant.to_string(), on.id)) {
-                    open.push(on);
-                }
-            }
-        }
-        failures.into_iter().collect()
-    }
-
-    /// Whether every task has come to an end.
-    pub(super) fn is_done(&self) -> bool {
-        let none_left = |count: &TaskCount| {
-            count.count == 0 || !matches!(count.state, TaskState::Waiting | TaskState::Running)
-        };
-        let is_done =
-            |name: &TenantName| at_once(self.memory.count_tasks(name)).unwrap().iter().all(none_left);
-        self.tenants.iter().all(|(name, _)| is_done(name))
-    }
-
-    /// How everything ended.
-    pub(super) fn found(&self) -> Vec<checker::Event> {
-        let found = |task: tidemill_store::task::Task| checker::Event::Ended {
-            task: task.id,
-            found: match task.state {
-                TaskState::Succeeded => checker::Found::Succeeded(task.result.parse().unwrap()),
-                TaskState::Dead => checker::Found::Dead,
-                TaskState::Cancelled => checker::Found::Cancelled,
-                TaskState::Waiting | TaskState::Running => checker::Found::Unfinished,
-            },
-            parent: task.new.payload.parse().ok(),
-        };
-        self.tasks().into_iter().map(found).collect()
     }
 }
 

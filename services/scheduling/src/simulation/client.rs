@@ -1,7 +1,9 @@
 //! Clients: each submits under keys, asks again elsewhere until he is answered, and may cancel a task and put it back.
 
+use std::collections::BTreeSet;
+
 use rand::Rng;
-use rand::seq::IndexedRandom;
+use rand::seq::IteratorRandom;
 use tidemill_kernel::Id;
 use tidemill_proto::storage::v1 as api;
 use tidemill_proto::types::v1::dependency::Task as Named;
@@ -16,8 +18,13 @@ use crate::engine::Event;
 /// How long a client waits for an answer.
 const PATIENCE: Micros = 2 * SECOND;
 
-/// A task of another submission: its id, and its name.
-type Other = (Id, Named);
+/// A task of another submission, or a group: its name, and of a task its id.
+type Other = (Option<Id>, Named);
+
+/// The tenants' own name of a group.
+pub(super) fn group_name(group: u8) -> String {
+    format!("g{group}")
+}
 
 /// What the clients know.
 #[derive(Debug)]
@@ -75,7 +82,9 @@ impl World {
             on_dependency_failure: on_failure(number as usize),
             ..TaskOptions::default()
         };
+        let group = |number: u32| submission.group_of(number as usize).map(group_name);
         let task = |number: u32| NewTask {
+            group: group(number).unwrap_or_default(),
             kind: submission.kind.into(),
             priority: submission.priority,
             key: format!("{index}-{number}"),
@@ -85,28 +94,39 @@ impl World {
             ..NewTask::default()
         };
         let tasks = (0..submission.count).map(task).collect();
-        self.ask(Call::Append { index, tries, tenant: submission.tenant, tasks });
+        let tenant = submission.tenant.clone();
+        self.ask(Call::Append { index, tries, tenant, tasks });
     }
 
-    /// For each task of a submission, those of other submissions of the tenant that it waits for, by id or by key.
+    /// For each task of a submission, those of other submissions of the tenant that it waits for, by id or by key, and groups that
+    /// are there or come with it.
     fn draw_others(&mut self, index: usize) -> Vec<Vec<Other>> {
-        let Submission { tenant, links, .. } = self.plan.submissions[index].clone();
+        let own = self.plan.submissions[index].clone();
         let others = self.plan.submissions.iter().zip(&self.clients.ids).enumerate();
-        let told = others.filter(|(_, (other, _))| other.tenant == tenant);
-        let told = told.filter_map(|(index, (_, ids))| Some((index, ids.as_ref()?)));
-        let told = told
-            .flat_map(|(index, ids)| ids.iter().enumerate().map(move |(number, id)| (index, number, *id)));
-        let told: Vec<(usize, usize, Id)> = told.collect();
+        let told = others.filter(|(_, (other, _))| other.tenant == own.tenant);
+        let told = told.filter_map(|(index, (other, ids))| Some((index, other, ids.as_ref()?)));
+        let told: Vec<(usize, &Submission, usize, Id)> = told
+            .flat_map(|(index, other, ids)| {
+                ids.iter().enumerate().map(move |(number, id)| (index, other, number, *id))
+            })
+            .collect();
+        let theirs = told.iter().filter_map(|(_, other, number, _)| other.group_of(*number));
+        let ours = (0..own.count as usize).filter_map(|number| own.group_of(number));
+        let groups: BTreeSet<u8> = theirs.chain(ours).collect();
+        let rng = &mut self.rng;
         let mut draw = |links: &Links| {
-            let drawn = told.choose_multiple(&mut self.rng, links.outside as usize);
-            drawn.copied().collect::<Vec<_>>()
+            let may = told.iter().filter(|(_, other, number, _)| other.level(*number) <= links.level);
+            let drawn = may.choose_multiple(rng, links.outside as usize);
+            let mut name = |(index, _, number, id): &(usize, &Submission, usize, Id)| {
+                let by_id = rng.random_bool(0.5);
+                let key = || Named::Key(format!("{index}-{number}"));
+                (Some(*id), if by_id { Named::Id(id.to_string()) } else { key() })
+            };
+            let named: Vec<Other> = drawn.into_iter().map(&mut name).collect();
+            let known = links.groups.iter().filter(|group| groups.contains(group));
+            named.into_iter().chain(known.map(|group| (None, Named::Group(group_name(*group))))).collect()
         };
-        let drawn: Vec<_> = links.iter().map(&mut draw).collect();
-        let mut name = |(index, number, id): (usize, usize, Id)| {
-            let by_id = self.rng.random_bool(0.5);
-            (id, if by_id { Named::Id(id.to_string()) } else { Named::Key(format!("{index}-{number}")) })
-        };
-        drawn.into_iter().map(|others| others.into_iter().map(&mut name).collect()).collect()
+        own.links.iter().map(&mut draw).collect()
     }
 
     /// Puts back what has failed and is waited for, once nothing else happens: somebody has mended it.
@@ -156,18 +176,27 @@ impl World {
                 key: format!("{index}-{number}"),
                 asked: self.clients.asked[index],
                 at: self.moment(),
-                delayed: submission.delay.is_some() || !submission.links.is_empty(),
+                delayed: submission.delay.is_some(),
                 max_attempts: u32::try_from(submission.max_attempts).unwrap(),
             });
+            let group = submission.group_of(number).map(group_name);
+            self.history.events.extend(group.map(|group| Seen::Joins { task: *task, group }));
             let Some(links) = submission.links.get(number) else { continue };
             let on_failure = match links.on_failure {
                 DependencyFailure::Unspecified | DependencyFailure::Die => OnFailure::Die,
                 DependencyFailure::Run => OnFailure::Run,
                 DependencyFailure::Wait => OnFailure::Wait,
             };
-            let inside = links.inside.iter().map(|on| ids[*on as usize]);
-            let on = inside.chain(self.clients.outside[index][number].iter().map(|(id, _)| *id));
-            self.history.events.extend(on.map(|on| Seen::Depends { task: *task, on, on_failure }));
+            let inside = links.inside.iter().map(|on| Seen::Depends {
+                task: *task,
+                on: ids[*on as usize],
+                on_failure,
+            });
+            let outside = self.clients.outside[index][number].iter().map(|(on, name)| match (on, name) {
+                (_, Named::Group(group)) => Seen::Awaits { task: *task, group: group.clone(), on_failure },
+                (on, _) => Seen::Depends { task: *task, on: on.unwrap(), on_failure },
+            });
+            self.history.events.extend(inside.chain(outside));
         }
         self.say(|| format!("client {index} was told {told:?}"));
         self.clients.ids[index] = Some(ids);

@@ -122,6 +122,7 @@ impl World {
             Fault::StoreClock(step) => {
                 self.note(Who::Everybody, 5 * SECOND);
                 self.store.skew += step;
+                self.store.is_skewed = true;
             }
             Fault::Noise(while_, percent) => {
                 self.note(Who::Everybody, while_ + SECOND);

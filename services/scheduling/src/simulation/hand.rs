@@ -56,6 +56,8 @@ pub(super) struct Link {
 #[derive(Debug)]
 struct Attempt {
     task: Id,
+    /// The task's group; empty for none.
+    group: String,
     node: usize,
     is_running: bool,
     result: Option<Outcome>,

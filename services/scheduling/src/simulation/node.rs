@@ -93,6 +93,10 @@ impl World {
         }
         let seed = self.rng.random();
         let config = self.plan.config.clone();
+        let config = match self.plan.mutant {
+            Some(mutant) => mutant.config(config),
+            None => config,
+        };
         let node = &mut self.nodes[number];
         node.run += 1;
         node.name = format!("s{number}.{}", node.run);
@@ -171,7 +175,10 @@ impl World {
             Effect::Load(epoch) => Call::Queues(epoch),
             Effect::LoadNew { epoch, after } => Call::New(epoch, after),
             Effect::Refill { epoch, refill } => Call::Refill(epoch, refill),
-            Effect::Count(epoch) => Call::Count(epoch),
+            Effect::Count(epochs) => {
+                epochs.into_iter().for_each(|epoch| self.call(number, Call::Count(epoch)));
+                return;
+            }
             Effect::LoadTenants(names) => Call::Tenants(names),
             Effect::Fetch { session, picked } => Call::Fetch(session, picked),
             Effect::Record { fence, leases, given_back } => Call::Record(fence, leases, given_back),
@@ -189,7 +196,7 @@ impl World {
             Effect::ReadAgain(tasks) => Call::ReadAgain(tasks),
             Effect::FindTasks(asked) => Call::Find(asked),
             // Nobody here has settings.
-            Effect::LoadSettings(_) | Effect::Fire(_) => return,
+            Effect::LoadSettings { .. } | Effect::TellSettings { .. } | Effect::Fire(_) => return,
         };
         self.call(number, call);
     }
@@ -236,7 +243,10 @@ impl World {
             return;
         }
         let Some(engine) = &mut self.nodes[node].engine else { return };
-        let Answer::Divided(shares) = engine.answer(Question::Divide(asks), now) else { return };
+        let Answer::Divided(mut shares) = engine.answer(Question::Divide(asks), now) else { return };
+        if let Some(mutant) = self.plan.mutant {
+            shares.iter_mut().for_each(|(_, share)| *share = mutant.share(*share));
+        }
         self.say(|| format!("  s{node} tells s{from} to use {shares:?}"));
         let delay = self.delay();
         if !self.is_apart(from, node) {
@@ -254,7 +264,7 @@ impl World {
     /// A worker's message comes to its scheduler; none: it has closed its stream.
     pub(super) fn hear_hand(&mut self, pipe: u64, message: Option<Heard>) {
         let Some((node, session)) = self.to_node(pipe).map(|pipe| (pipe.node, pipe.session)) else { return };
-        let event = match message {
+        let mut event = match message {
             Some(Heard::Hello(hello)) => Event::Joined { session, hello: Box::new(hello) },
             Some(Heard::Credits(credits)) => Event::Credits { session, count: credits.count },
             Some(Heard::Withdraw(back)) => Event::Withdraw { session, count: back.count },
@@ -268,6 +278,9 @@ impl World {
                 Event::Left { session, lost: false }
             }
         };
+        if let Some(mutant) = self.plan.mutant {
+            mutant.hears_worker(&mut event);
+        }
         self.tell_engine(node, event);
     }
 

@@ -1,5 +1,6 @@
 //! What a seed stands for: who takes part, how the network is, what is submitted, what fails when.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -8,7 +9,8 @@ use rand::{Rng, SeedableRng};
 use tidemill_proto::types::v1::DependencyFailure;
 
 use super::faults::Fault;
-use crate::checker::Rules;
+use super::mutants::Mutant;
+use crate::checker::{Idle, Rules};
 use crate::config::{Config, SharedLimit};
 
 /// Simulated time, in microseconds since the run began.
@@ -43,6 +45,8 @@ pub(super) struct Submission {
     pub(super) max_attempts: i32,
     /// What its tasks wait for, by their numbers; empty if they are no graph.
     pub(super) links: Vec<Links>,
+    /// The group that its tasks belong to, but for those that wait for it.
+    pub(super) group: Option<u8>,
     /// After so long one of the tasks is cancelled; after twice that it is put back.
     pub(super) cancel_after: Option<Micros>,
 }
@@ -54,7 +58,25 @@ pub(super) struct Links {
     pub(super) inside: Vec<u32>,
     /// How many tasks of other submissions besides, as far as their clients have been answered by then.
     pub(super) outside: u32,
+    /// Groups of the tenant, if they are there by then.
+    pub(super) groups: Vec<u8>,
+    /// Whatever it waits for waits only for groups before this one.
+    pub(super) level: u8,
     pub(super) on_failure: DependencyFailure,
+}
+
+impl Submission {
+    /// The group of one of its tasks.
+    pub(super) fn group_of(&self, number: usize) -> Option<u8> {
+        let waits = |group: &u8| self.links.get(number).is_some_and(|links| links.groups.contains(group));
+        self.group.filter(|group| !waits(group))
+    }
+
+    /// The groups are in an order: a task waits only for groups before this one, whoever it waits for. So no group waits for itself.
+    pub(super) fn level(&self, number: usize) -> u8 {
+        let waits = self.links.get(number).map_or(0, |links| links.level);
+        self.group_of(number).unwrap_or(waits)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -78,7 +100,12 @@ pub(super) struct Plan {
     /// Whether attempts may fail, hang or be put off.
     pub(super) is_smooth: bool,
     pub(super) weights: Vec<(String, u32)>,
+    /// What its engines get wrong.
+    pub(super) mutant: Option<Mutant>,
 }
+
+/// How many groups each tenant has.
+pub(super) const GROUPS: u8 = 3;
 
 /// One of the tenants' tiers: free, pro, enterprise.
 const WEIGHTS: [u32; 3] = [1, 4, 16];
@@ -121,6 +148,7 @@ impl Plan {
             work,
             is_smooth: false,
             weights: Vec::new(),
+            mutant: None,
         }
     }
 
@@ -136,6 +164,7 @@ impl Plan {
             delay: None,
             max_attempts: 3,
             links: Vec::new(),
+            group: None,
             cancel_after: None,
         };
         let weights = tenants.iter().zip(WEIGHTS).map(|((name, _), weight)| (name.clone(), weight)).collect();
@@ -185,28 +214,47 @@ impl Plan {
             heard_within: Duration::ZERO,
             weights: self.weights.clone(),
             in_flight: 1,
+            idle: Some(self.idle()),
         }
+    }
+
+    /// When what may run does. What is not heard of because of a fault is asked for again after half a minute.
+    fn idle(&self) -> Idle {
+        let within = match (self.weather, self.config.limits.is_empty()) {
+            (Weather::Calm, true) => 3,
+            (Weather::Calm, false) => 12,
+            _ => 60,
+        };
+        let since = Duration::from_micros(2 * BUSY + 4 * SECOND);
+        Idle { since, within: Duration::from_secs(within), lease: self.config.lease() }
     }
 }
 
-/// A graph of so many tasks: each may wait for up to three that come before it in an order of their own.
-fn links(rng: &mut StdRng, count: u32) -> Vec<Links> {
+/// A graph of so many tasks: each may wait for up to three that come before it in an order of their own, and for groups; those
+/// that come late in that order perhaps for the group of the others.
+fn links(rng: &mut StdRng, count: u32, group: Option<u8>) -> Vec<Links> {
     use DependencyFailure::{Die, Run, Unspecified, Wait};
     let mut order: Vec<u32> = (0..count).collect();
     order.shuffle(rng);
     let mut links = vec![None; count as usize];
+    let joined = if group.is_some() { rng.random_range(0..=order.len()) } else { order.len() };
     for (place, number) in order.iter().enumerate() {
         let most = rng.random_range(0..=3);
         let inside: Vec<u32> = order[..place].choose_multiple(rng, most).copied().collect();
         let outside = rng.random_range(0..=1);
+        let level = if place < joined { group.unwrap_or(GROUPS) } else { GROUPS };
+        let before = (0..level).filter(|_| rng.random_bool(0.25));
+        let groups = before.chain(group.filter(|_| place >= joined)).collect::<BTreeSet<_>>();
         let on_failure = *pick(rng, &[Unspecified, Die, Run, Wait]);
-        links[*number as usize] = Some(Links { inside, outside, on_failure });
+        let groups = groups.into_iter().collect();
+        links[*number as usize] = Some(Links { inside, outside, groups, level, on_failure });
     }
     links.into_iter().flatten().collect()
 }
 
 fn submission(rng: &mut StdRng, tenants: &[(String, i32)]) -> Submission {
     let count = *pick(rng, &[1, 1, 1, 2, 5, 20]);
+    let group = rng.random_bool(0.4).then(|| rng.random_range(0..GROUPS));
     Submission {
         at: rng.random_range(0..BUSY),
         tenant: pick(rng, tenants).0.clone(),
@@ -215,7 +263,8 @@ fn submission(rng: &mut StdRng, tenants: &[(String, i32)]) -> Submission {
         kind: ["a", "a", "b"][rng.random_range(0..3)],
         delay: rng.random_bool(0.1).then(|| rng.random_range(0..4 * SECOND)),
         max_attempts: *pick(rng, &[1, 3, 5, 50]),
-        links: if rng.random_bool(0.25) { links(rng, count) } else { Vec::new() },
+        links: if rng.random_bool(0.35) { links(rng, count, group) } else { Vec::new() },
+        group,
         cancel_after: rng.random_bool(0.1).then(|| rng.random_range(0..2 * SECOND)),
     }
 }

@@ -159,6 +159,8 @@ pub(super) struct World {
     pub(super) history: History,
     /// Until when so many of a hundred calls of the store fail.
     pub(super) noise: (Micros, u32),
+    /// When everything must have come to rest.
+    pub(super) limit: Micros,
     /// Whether it tells what happens.
     pub(super) talks: bool,
 }
@@ -178,6 +180,7 @@ impl World {
             clients: Clients::new(plan.submissions.len()),
             history: History::default(),
             noise: (0, 0),
+            limit: LIMIT,
             talks: std::env::var("TIDEMILL_SEED").is_ok_and(|seed| seed.parse::<u64>().is_ok()),
             store,
             plan,
@@ -214,7 +217,7 @@ impl World {
             match quiet_since {
                 Some(since) if self.now > since + QUIET => break,
                 None if self.clients.are_done() && self.store.is_done() => quiet_since = Some(self.now),
-                _ if self.now > LIMIT => break,
+                _ if self.now > self.limit => break,
                 None => self.mend(),
                 Some(_) => {}
             }

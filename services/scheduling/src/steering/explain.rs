@@ -69,6 +69,15 @@ fn words(reason: &Reason) -> String {
         Reason::OrderKey { key, first, ahead } => {
             format!("{ahead} tasks of its order key {key} come first, the next of them {first}")
         }
+        Reason::Memory { needed, free, is_kept } => {
+            let kept = if *is_kept {
+                "one worker is given no more that needs memory until it fits there"
+            } else {
+                "if it is passed over for 10 s, memory of one worker is kept for it"
+            };
+            let (needed, free) = (needed.div_ceil(1 << 20), free >> 20);
+            format!("it needs {needed} MiB of memory, and no worker has more than {free} MiB free; {kept}")
+        }
         Reason::NoWorker(lacks) => {
             format!("no worker that is connected can run it; of the nearest: {}", convert::lacks(lacks))
         }

@@ -46,22 +46,23 @@ pub(crate) fn decode(message: &api::Limit, scope: &Scope) -> Result<Limit, Fault
 }
 
 /// How a stored limit stands; `status` where its owner knows.
-pub(crate) fn state(limit: api::Limit, status: Option<&LimitStatus>) -> api::LimitState {
+pub(crate) fn state(limit: api::Limit, status: Option<&LimitStatus>, configured: bool) -> api::LimitState {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     api::LimitState {
         limit: Some(limit),
         waiting: status.map_or(0, |status| count(status.queued)),
         running: status.map_or(0, |status| status.running.into()),
         held_back: status.map_or(0, |status| count(status.held_back)),
+        configured,
         verdict: status.and_then(|status| status.verdict).map_or_else(String::new, |verdict| words(&verdict)),
     }
 }
 
 /// A limit of all tenants together as a message; none for another one.
-pub(crate) fn encode_shared(status: &LimitStatus) -> Option<api::Limit> {
-    let Limit { concurrency, rate, .. } = status.limit;
+pub(crate) fn encode_shared(scope: &Scope, limit: Limit) -> Option<api::Limit> {
+    let Limit { concurrency, rate, .. } = limit;
     Some(api::Limit {
-        scope: Some(super::scope::encode_shared(&status.scope)?),
+        scope: Some(super::scope::encode_shared(scope)?),
         concurrency,
         per_second: rate.map(|rate| rate.per_second),
         burst: rate.map(|rate| rate.burst),

@@ -23,8 +23,7 @@ pub(crate) fn decode(tenant: &TenantName, scope: Option<&api::Scope>) -> Result<
         })?),
     };
     if scope.all_tenants {
-        let rule = "is of all tenants; the operator sets such limits as `[[scheduling.limits]]` in the configuration of the \
-                    schedulers";
+        let rule = "goes only with limits; leave it out, for the tenant's own tasks";
         return Err(Fault::invalid("scope.all_tenants", rule));
     }
     let kind = || Kind::new(&scope.kind);
@@ -52,12 +51,23 @@ pub(crate) fn decode(tenant: &TenantName, scope: Option<&api::Scope>) -> Result<
     }
 }
 
-/// A scope of all tenants together, as it is configured and listed; none if it is not one.
-pub(crate) fn decode_shared(scope: Option<&api::Scope>) -> Option<Scope> {
-    match scope.map(|scope| (scope.all_tenants, scope.kind.as_str(), scope.key.as_str()))? {
-        (true, "", key) if (1..=MAX_KEY).contains(&key.len()) => Some(Scope::Key(Arc::from(key))),
-        (true, kind, "") if is_kind(kind) => Some(Scope::Kind(Kind::new(kind))),
-        _ => None,
+/// A scope of all tenants together, and the name of the settings that are made for it.
+///
+/// # Errors
+/// [`Fault::invalid`] names the field and what would be right.
+pub(crate) fn decode_shared(scope: &api::Scope) -> Result<(Scope, String), Fault> {
+    let wrong = |field, rule: &str| Err(Fault::invalid(format!("scope.{field}"), rule));
+    match (scope.kind.as_str(), scope.key.as_str()) {
+        _ if !scope.all_tenants => wrong("all_tenants", "is not set; set it, for all tenants together"),
+        _ if scope.priority != 0 => wrong("priority", "goes only with pauses; leave it out"),
+        ("", "") => {
+            wrong("kind", "is missing, and so is a key; name one of them: not everything is limited at once")
+        }
+        ("", key) if key.len() <= MAX_KEY => Ok((Scope::Key(Arc::from(key)), format!("key:{key}"))),
+        ("", _) => wrong("key", "is longer than 128 bytes"),
+        (kind, "") if is_kind(kind) => Ok((Scope::Kind(Kind::new(kind)), format!("kind:{kind}"))),
+        (_, "") => wrong("kind", "is none; use 1 to 63 of a-z, 0-9, `-`, `_` and `.`"),
+        (_, _) => wrong("key", "is named beside a kind; name one of them"),
     }
 }
 
@@ -117,14 +127,23 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_of_all_tenants_is_the_configurations_and_goes_between_schedulers() {
+    fn a_scope_of_all_tenants_has_a_kind_or_a_key_and_goes_between_schedulers() {
         let acme: TenantName = "acme".parse().unwrap();
         for shared in [Scope::Kind(Kind::new("noop")), Scope::Key("k".into())] {
             let message = encode_shared(&shared).unwrap();
-            assert_eq!(decode_shared(Some(&message)), Some(shared));
+            assert_eq!(decode_shared(&message).unwrap().0, shared);
             assert_eq!(decode(&acme, Some(&message)).unwrap_err().violations[0].field, "scope.all_tenants");
         }
         assert_eq!(encode_shared(&Scope::Tenant(acme)), None);
-        assert_eq!(decode_shared(Some(&scope("noop", "", 0))), None);
+        for (wrong, field) in [
+            (scope("noop", "", 0), "scope.all_tenants"),
+            (api::Scope { all_tenants: true, ..scope("noop", "", 1) }, "scope.priority"),
+            (api::Scope { all_tenants: true, ..scope("", "", 0) }, "scope.kind"),
+            (api::Scope { all_tenants: true, ..scope("No", "", 0) }, "scope.kind"),
+            (api::Scope { all_tenants: true, ..scope("noop", "k", 0) }, "scope.key"),
+            (api::Scope { all_tenants: true, ..scope("", &"k".repeat(129), 0) }, "scope.key"),
+        ] {
+            assert_eq!(decode_shared(&wrong).unwrap_err().violations[0].field, field);
+        }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tidemill_chassis::Wire;
+use tidemill_chassis::{Wire, sleep};
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
@@ -17,13 +19,33 @@ pub(crate) enum Breaks {
     Before,
     /// On the way back.
     After,
+    /// Nowhere, but it goes on only when it is released.
+    Held,
 }
 
 /// The faults to come.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Flaky(Arc<Mutex<Vec<(&'static str, Breaks)>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Flaky(Arc<Mutex<Vec<(&'static str, Breaks)>>>, Arc<Semaphore>);
+
+impl Default for Flaky {
+    fn default() -> Self {
+        Self(Arc::default(), Arc::new(Semaphore::new(0)))
+    }
+}
 
 impl Flaky {
+    /// Lets one call go on that is held, or will be.
+    pub(crate) fn release(&self) {
+        self.1.add_permits(1);
+    }
+
+    /// Waits until everything that was to befall has befallen.
+    pub(crate) async fn until_none_is_left(&self) {
+        while self.left() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// The next so many calls of this method break.
     pub(crate) fn fail(&self, method: &'static str, breaks: Breaks, times: usize) {
         self.0.lock().unwrap().extend(std::iter::repeat_n((method, breaks), times));
@@ -68,8 +90,14 @@ impl Service<http::Request<Body>> for FlakyWire {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let breaks = self.faults.next(request.uri().path()).unwrap_or(Breaks::Not);
-        let answer = self.wire.call(request);
+        let (answer, gate) = (self.wire.call(request), Arc::clone(&self.faults.1));
         Box::pin(async move {
+            if breaks == Breaks::Held
+                && let Ok(permit) = gate.acquire().await
+            {
+                permit.forget();
+                return answer.await;
+            }
             if breaks != Breaks::Before {
                 let answer = answer.await?;
                 if breaks == Breaks::Not {

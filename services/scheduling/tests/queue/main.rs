@@ -9,6 +9,8 @@ mod groups;
 mod limits;
 mod mesh;
 mod owners;
+mod producer;
+mod scaling;
 mod stream;
 
 use std::time::Duration;

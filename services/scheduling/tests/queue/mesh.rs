@@ -144,8 +144,14 @@ impl Peers for Neighbours {
         let names = tasks.iter().map(ToString::to_string).collect();
         let (changed, cancelled) = if are_cancelled { (Vec::new(), names) } else { (names, Vec::new()) };
         let mut owner = WorkerServiceClient::new(self.wire(address).unwrap());
-        let others = owner.wake(WakeRequest { changed, cancelled }).await.unwrap().into_inner().others;
+        let request = WakeRequest { changed, cancelled, ..WakeRequest::default() };
+        let others = owner.wake(request).await.unwrap().into_inner().others;
         others.iter().map(|id| id.parse().unwrap()).collect()
+    }
+
+    async fn tell_settings(&self, address: &str) {
+        let request = WakeRequest { settings: true, ..WakeRequest::default() };
+        let _ = WorkerServiceClient::new(self.wire(address).unwrap()).wake(request).await;
     }
 
     fn wire(&self, address: &str) -> Option<Wire> {

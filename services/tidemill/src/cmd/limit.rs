@@ -13,7 +13,7 @@ use crate::output::{self, Table};
 pub(crate) enum Action {
     /// Set a limit, or change the one of the same scope
     #[command(
-        after_help = "Examples:\n  tidemill limit set --kind analyze --concurrency 8\n  tidemill limit set --limit-key model:small --per-second 50000 --burst 200000"
+        after_help = "Examples:\n  tidemill limit set --kind analyze --concurrency 8\n  tidemill limit set --limit-key model:small --per-second 50000 --burst 200000\n  tidemill limit set --all-tenants --kind analyze --concurrency 40"
     )]
     Set(Set),
     /// List the limits and what they hold back
@@ -37,11 +37,14 @@ pub(crate) struct Of {
     /// Tasks with this limit key
     #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "kind", value_name = "KEY")]
     limit_key: String,
+    /// Of all tenants together; with a kind or a limit key, and only with an operator's key
+    #[arg(long)]
+    all_tenants: bool,
 }
 
 impl From<Of> for api::Scope {
     fn from(of: Of) -> Self {
-        Self { kind: of.kind, key: of.limit_key, priority: 0, all_tenants: false }
+        Self { kind: of.kind, key: of.limit_key, priority: 0, all_tenants: of.all_tenants }
     }
 }
 

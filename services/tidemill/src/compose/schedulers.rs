@@ -44,13 +44,22 @@ impl tidemill_scheduling::Peers for Schedulers {
         let Some(wire) = tidemill_scheduling::Peers::wire(self, address) else { return tasks.to_vec() };
         let names = tasks.iter().map(ToString::to_string).collect();
         let (changed, cancelled) = if are_cancelled { (Vec::new(), names) } else { (names, Vec::new()) };
-        let request = WakeRequest { changed, cancelled };
+        let request = WakeRequest { changed, cancelled, ..WakeRequest::default() };
         match tokio::time::timeout(HINT, WorkerServiceClient::new(wire).wake(request)).await {
             Ok(Ok(answer)) => answer.into_inner().others.iter().filter_map(|id| id.parse().ok()).collect(),
             Ok(Err(_)) | Err(_) => {
                 debug!(address, "another scheduler was not told of tasks that were changed by hand");
                 tasks.to_vec()
             }
+        }
+    }
+
+    async fn tell_settings(&self, address: &str) {
+        let Some(wire) = tidemill_scheduling::Peers::wire(self, address) else { return };
+        let request = WakeRequest { settings: true, ..WakeRequest::default() };
+        let told = tokio::time::timeout(HINT, WorkerServiceClient::new(wire).wake(request)).await;
+        if !matches!(told, Ok(Ok(_))) {
+            debug!(address, "another scheduler was not told of new settings; it reads them by itself");
         }
     }
 

@@ -36,6 +36,10 @@ fn a_key_opens_its_own_tenant_and_nothing_else() {
     for denied in [["tenant", "list"].as_slice(), &["tenant", "add", "mine"], &["tenant", "key", "default"]] {
         with(&mesh, acme, denied).expect(1, &["operator's key"]);
     }
+    let of_all = ["limit", "set", "--all-tenants", "--kind", "resize", "--concurrency", "4"];
+    with(&mesh, acme, &of_all).expect(1, &["operator's key", "all_tenants"]);
+    with(&mesh, &operator, &of_all).expect(0, &[]);
+    with(&mesh, acme, &["limit", "list"]).shows(&["resize, of all tenants"]);
     with(&mesh, acme, &["--tenant", "default", "status"]).expect(2, &["default", "--key"]);
     with(&mesh, acme, &["push", "a.jsonl"]).expect(0, &[]);
     assert_eq!(with(&mesh, &operator, &["status", "--json"]).json()["counts"]["documents"], "1");

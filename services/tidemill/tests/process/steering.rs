@@ -31,6 +31,17 @@ fn tasks_limits_and_pauses_are_told_and_explained() {
     let left = mesh.call(&["limit", "list", "--json"]).shows(&[]).out;
     assert!(!left.contains("model:small"), "{left}");
 
+    mesh.call(&["limit", "set", "--all-tenants", "--concurrency", "2"])
+        .expect(2, &["scope.kind", "not everything"]);
+    let of_all = ["--all-tenants", "--kind", "resize"];
+    mesh.call(&[&["limit", "set"], &of_all[..], &["--concurrency", "40"]].concat())
+        .shows(&["limited tasks of kind resize, of all tenants"]);
+    mesh.call(&["limit", "list"]).shows(&["of all tenants", "40"]);
+    mesh.call(&[&["limit", "remove"], &of_all[..]].concat())
+        .shows(&["no limit of tasks of kind resize, of all tenants"]);
+    let left = mesh.call(&["limit", "list", "--json"]).shows(&[]).out;
+    assert!(!left.contains("resize"), "{left}");
+
     let later = [&submit[..], &["--run-at", "2999-01-01T00:00:00Z", "--max-attempts", "2"]].concat();
     let later = mesh.call(&later).shows(&[]).out.trim().to_owned();
     mesh.call(&["task", "explain", &later]).shows(&["2999-01-01"]);

@@ -1,5 +1,8 @@
 //! Random histories of a division: schedulers that come, go, stand still and lose their shards, questions and answers that
-//! are late or lost, dividers that change. What really runs never exceeds the limit.
+//! are late or lost, dividers that change, limits that change and are heard of one after the other. What really runs never exceeds
+//! the limit, or the highest that it had.
+
+mod one_by_one;
 
 use proptest::prelude::*;
 
@@ -28,6 +31,10 @@ enum Step {
     Learn(usize),
     /// Another divider begins, with nothing.
     Divider,
+    /// The divider hears of another limit.
+    Change(u32),
+    /// A scheduler hears of it.
+    Hear(usize),
     Wait(u64),
 }
 
@@ -43,6 +50,8 @@ struct Place {
 #[derive(Debug, Clone, Default)]
 struct Node {
     share: u32,
+    /// The limit, as far as it has heard.
+    cap: u32,
     number: u64,
     /// What it believes to own, at which epoch, and whether an answered question named it.
     shards: BTreeMap<usize, (i64, bool)>,
@@ -54,7 +63,9 @@ struct Node {
 type Late = (usize, u64, Vec<(usize, i64)>, Share);
 
 struct World {
+    /// As the divider knows it, and the highest that it was.
     cap: u32,
+    highest: u32,
     now: Timestamp,
     places: Vec<Place>,
     nodes: Vec<Node>,
@@ -77,13 +88,14 @@ impl World {
     fn new(cap: u32) -> Self {
         let places: Vec<Place> =
             (0..16).map(|index| Place { owner: index % SCHEDULERS, epoch: 1, running: 0 }).collect();
-        let mut nodes = vec![Node::default(); SCHEDULERS];
+        let mut nodes = vec![Node { cap, ..Node::default() }; SCHEDULERS];
         places
             .iter()
             .enumerate()
             .for_each(|(index, place)| _ = nodes[place.owner].shards.insert(index, (1, false)));
         Self {
             cap,
+            highest: cap,
             now: Timestamp::from_micros(0),
             places,
             nodes,
@@ -142,7 +154,7 @@ impl World {
             let place = &mut self.places[index];
             let is_held = place.owner == node && place.epoch == epoch;
             for _ in 0..count {
-                if is_held && one.running.values().sum::<u32>() < one.share {
+                if is_held && one.running.values().sum::<u32>() < one.share.min(one.cap) {
                     place.running += 1;
                     *one.running.entry(index).or_default() += 1;
                 }
@@ -198,6 +210,15 @@ impl World {
         }
     }
 
+    /// Of a limit that was lowered it keeps what runs, and no answer counts that is on its way.
+    fn hear(&mut self, node: usize) {
+        let one = &mut self.nodes[node];
+        if self.cap < std::mem::replace(&mut one.cap, self.cap) {
+            one.share = one.share.min(one.running.values().sum());
+            one.number += 1;
+        }
+    }
+
     fn apply(&mut self, step: &Step) {
         match *step {
             Step::Ask(node, fate) => {
@@ -222,12 +243,15 @@ impl World {
             Step::Move(index, to, is_known) => self.give(index, to, is_known),
             Step::Learn(node) => self.learn(node),
             Step::Divider => (self.division, self.divider) = (Division::default(), self.divider + 1),
+            Step::Change(cap) => (self.cap, self.highest) = (cap, self.highest.max(cap)),
+            Step::Hear(node) => self.hear(node),
             Step::Wait(millis) => self.now = self.now + Duration::from_millis(millis),
         }
     }
 
     /// Everybody learns, asks and ends what runs, round after round.
     fn settle(&mut self, wants: [u32; SCHEDULERS]) {
+        (0..SCHEDULERS).for_each(|node| self.hear(node));
         for _ in 0..6 {
             for index in 0..16 {
                 while self.places[index].running > 0 {
@@ -254,6 +278,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_usize..16, node.clone(), any::<bool>()).prop_map(|(index, to, known)| Step::Move(index, to, known)),
         2 => node.prop_map(Step::Learn),
         1 => Just(Step::Divider),
+        1 => (0_u32..9).prop_map(Step::Change),
+        2 => (0..SCHEDULERS).prop_map(Step::Hear),
         1 => (0_u64..4_000).prop_map(Step::Wait),
     ]
 }
@@ -268,8 +294,9 @@ proptest! {
         for step in &steps {
             world.apply(step);
             let running: u32 = world.places.iter().map(|place| place.running).sum();
-            prop_assert!(running <= cap, "{} of {} run after {:?}", running, cap, step);
+            prop_assert!(running <= world.highest, "{} of {} run after {:?}", running, world.highest, step);
         }
+        let cap = world.cap;
         // When all is calm again, what is wanted is given, as far as there is enough.
         let wants = wants.map(u32::from);
         world.settle(wants);
@@ -278,6 +305,28 @@ proptest! {
         let given: u32 = (0..SCHEDULERS).filter(alive).map(|node| world.nodes[node].share).sum();
         let is_alone = (0..SCHEDULERS).filter(alive).count() == 1;
         prop_assert_eq!(given, if is_alone { cap } else { wanted.min(cap) });
+    }
+
+    #[test]
+    fn after_a_limit_was_lowered_nothing_starts_before_fewer_run_once_all_have_asked(
+        before in 1_u32..9, after in 0_u32..9, steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut world = World::new(before);
+        let is_calm = |step: &&Step| !matches!(step, Step::Change(_) | Step::Hear(_));
+        steps.iter().filter(is_calm).for_each(|step| world.apply(step));
+        (world.cap, world.highest) = (after, before.max(after));
+        // Everybody learns of his shards and of the limit, in one order or another, and asks until the last one has been heard.
+        world.late.clear();
+        world.late_asks.clear();
+        for node in (0..SCHEDULERS).chain(0..SCHEDULERS) {
+            world.learn(node);
+            world.apply(&Step::Hear(node));
+            world.ask(node, 9, ANSWERED);
+        }
+        let running = |world: &World| world.places.iter().map(|place| place.running).sum::<u32>();
+        let ran = running(&world);
+        (0..SCHEDULERS).for_each(|node| world.start(node, 9));
+        prop_assert!(running(&world) <= after.max(ran), "{} ran, {} run of {}", ran, running(&world), after);
     }
 
     #[test]
@@ -298,64 +347,4 @@ proptest! {
         prop_assert!(sum.per_second <= per_second && sum.burst <= burst);
         prop_assert_eq!(share([0, count], limit).rate, limit.rate.unwrap());
     }
-}
-
-fn named(shards: std::ops::Range<u16>, epoch: i64) -> Vec<(Shard, i64)> {
-    shards.map(|number| (Shard::new(number).unwrap(), epoch)).collect()
-}
-
-fn ask(owner: &str, number: u64, shards: Vec<(Shard, i64)>, holds: u32, wants: u32) -> Ask {
-    let (holds, wants) = (slots(holds), slots(wants));
-    Ask { owner: owner.into(), number, shards, holds, running: 0, wants }
-}
-
-#[test]
-fn one_that_is_alone_has_everything_at_once_and_two_with_work_take_turns_on_one_slot() {
-    let (mut division, now) = (Division::default(), Timestamp::from_micros(0));
-    assert_eq!(division.ask(&ask("a", 1, named(0..16, 1), 0, 0), limit(7), now), slots(7));
-    let mut division = Division::default();
-    let (mut had, mut holds) = ([0, 0], [0, 0]);
-    for number in 0..60 {
-        let now = Timestamp::from_micros(i64::try_from(number).unwrap() * 1_000_000);
-        for (one, (owner, shards)) in [("a", named(0..8, 1)), ("b", named(8..16, 1))].into_iter().enumerate()
-        {
-            let answer = division.ask(&ask(owner, number + 1, shards, holds[one], 5), limit(1), now);
-            holds[one] = answer.concurrency;
-            had[one] += answer.concurrency;
-        }
-        assert!(holds.iter().sum::<u32>() <= 1);
-    }
-    assert!(had.iter().all(|seconds| *seconds >= 15), "{had:?}");
-}
-
-#[test]
-fn what_a_dead_scheduler_had_is_given_to_others_when_its_shards_have_another_owner() {
-    let (mut division, now) = (Division::default(), Timestamp::from_micros(0));
-    division.ask(&ask("a", 1, named(0..8, 1), 0, 4), limit(4), now);
-    assert_eq!(division.ask(&ask("b", 1, named(8..16, 1), 0, 4), limit(4), now), slots(2));
-    division.ask(&ask("a", 2, named(0..8, 1), 0, 4), limit(4), now);
-    let later = now + Duration::from_secs(100);
-    assert_eq!(
-        division.ask(&ask("b", 2, named(8..16, 1), 2, 4), limit(4), later),
-        slots(2),
-        "a may be alive"
-    );
-    let all = [named(8..16, 1), named(0..8, 2)].concat();
-    assert_eq!(division.ask(&ask("b", 3, all, 2, 0), limit(4), later), slots(4));
-    assert_eq!(division.ask(&ask("a", 3, named(0..8, 1), 2, 4), limit(4), later), Share::NONE, "overtaken");
-}
-
-#[test]
-fn what_left_with_a_shard_is_claimed_until_its_next_owner_names_it() {
-    let (mut division, now) = (Division::default(), Timestamp::from_micros(0));
-    division.ask(&ask("a", 1, named(0..8, 1), 0, 3), limit(4), now);
-    division.ask(&ask("b", 1, named(8..16, 1), 0, 1), limit(4), now);
-    assert_eq!(division.ask(&ask("a", 2, named(0..8, 1), 0, 3), limit(4), now), slots(3));
-    // A task runs of the shard that it has given up, and none of the others.
-    assert_eq!(division.ask(&ask("a", 3, named(1..8, 1), 2, 0), limit(4), now), slots(0));
-    assert_eq!(division.ask(&ask("b", 2, named(8..16, 1), 1, 4), limit(4), now), slots(1));
-    division.ask(&ask("a", 4, named(1..8, 1), 0, 0), limit(4), now);
-    let c = Ask { running: 1, ..ask("c", 1, named(0..1, 2), 0, 0) };
-    assert_eq!(division.ask(&c, limit(4), now), slots(0));
-    assert_eq!(division.ask(&ask("b", 3, named(8..16, 1), 1, 4), limit(4), now), slots(3), "one runs at c");
 }

@@ -3,6 +3,7 @@
 use tidemill_kernel::Timestamp;
 
 use super::Policy;
+use super::keeping::Room;
 use crate::candidate::Candidate;
 use crate::fair::Turn;
 use crate::pool::Profile;
@@ -30,18 +31,20 @@ impl Policy {
         self.advance(now);
         self.sweep_if_due();
         let pool = self.pool_for(worker);
-        let mut free_memory = worker.free_memory;
+        let (mut room, mut passed) = (self.room_of(pool, worker), Vec::new());
         for _ in 0..worker.slots {
-            let Some(slot) = self.pick(pool, worker, free_memory) else { break };
-            let reserved = self.tasks[slot].traits.as_ref().map_or(0, |traits| traits.reserved_memory());
-            free_memory = free_memory.saturating_sub(reserved);
+            let Some(slot) = self.pick(pool, worker, room, &mut passed) else { break };
+            if self.tasks[slot].traits.as_ref().is_some_and(|traits| traits.memory > 0) {
+                self.note_room(slot, &mut room);
+            }
             picked.extend(self.candidate(slot));
         }
+        self.note_passed(passed);
     }
 
-    fn pick(&mut self, pool: usize, worker: &Worker, free_memory: u64) -> Option<u32> {
+    fn pick(&mut self, pool: usize, worker: &Worker, room: Room, passed: &mut Vec<u32>) -> Option<u32> {
         loop {
-            let choices = [0, 1, 2].map(|lane| self.choice(pool, lane, free_memory));
+            let choices = [0, 1, 2].map(|lane| self.choice(pool, lane, room, passed));
             // A lane's credit is used up only if a task of it starts.
             let mut credits = self.pools.get_mut(pool)?.credits;
             let lane = credits.next(choices.map(|choice| choice.is_some()))?;
@@ -57,10 +60,10 @@ impl Policy {
     }
 
     /// The line that is next in a lane; `None` if nobody is ready.
-    fn choice(&mut self, pool: usize, lane: usize, free_memory: u64) -> Option<Choice> {
+    fn choice(&mut self, pool: usize, lane: usize, room: Room, passed: &mut Vec<u32>) -> Option<Choice> {
         loop {
-            let turn = self.pools.get_mut(pool)?.next(lane, &self.shapes, free_memory)?;
-            if let Some(line) = self.first_line(pool, lane, turn.tenant, free_memory) {
+            let turn = self.pools.get_mut(pool)?.next(lane, &self.shapes, room, passed)?;
+            if let Some(line) = self.first_line(pool, lane, turn.tenant, room) {
                 return Some(Choice { turn, line });
             }
             // All of its lines were found shut, so it is not ready any more.
@@ -68,14 +71,14 @@ impl Policy {
     }
 
     /// The line of a tenant that is due first.
-    fn first_line(&mut self, pool: usize, lane: usize, tenant: u32, free_memory: u64) -> Option<u32> {
+    fn first_line(&mut self, pool: usize, lane: usize, tenant: u32, room: Room) -> Option<u32> {
         let mut best: Option<(Due, u32)> = None;
         for index in 0..self.tenants[tenant as usize].bunches.len() {
             let number = self.tenants[tenant as usize].bunches[index];
             let bunch = &self.bunches[number as usize];
             if !bunch.ready
                 || usize::from(bunch.lane) != lane
-                || !self.shapes[bunch.shape].can_serve(free_memory)
+                || !self.shapes[bunch.shape].can_serve(room.of(bunch.shape))
                 || self.pools.get_mut(pool)?.rank(bunch.shape).is_none()
             {
                 continue;

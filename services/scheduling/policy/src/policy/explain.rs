@@ -53,6 +53,15 @@ pub enum Reason {
         /// How many come before it in all.
         ahead: usize,
     },
+    /// No worker that could run it has as much memory free as it needs.
+    Memory {
+        /// Bytes that it needs, as they are set aside.
+        needed: u64,
+        /// Bytes that are free at the worker that has most.
+        free: u64,
+        /// Whether a worker's memory is kept for it, or another one like it.
+        is_kept: bool,
+    },
     /// No worker that is known can run it; this is what the nearest lacks.
     NoWorker(Vec<Lack>),
     /// It is not its turn.
@@ -82,8 +91,10 @@ impl Policy {
         }
         let mut reasons = self.limits_of(slot);
         reasons.extend(self.order_of(slot, state));
-        let lacks = fits_nowhere(&task.kind, task.traits.as_deref(), workers);
+        let workers: Vec<&Worker> = workers.into_iter().collect();
+        let lacks = fits_nowhere(&task.kind, task.traits.as_deref(), workers.iter().copied());
         reasons.extend(lacks.map(Reason::NoWorker));
+        reasons.extend(self.memory_of(slot, &task, &workers));
         let (ahead, rivals) = self.turn_of(slot);
         if ahead > 0 || rivals > 0 {
             reasons.push(Reason::Turn { ahead, rivals });
@@ -107,6 +118,14 @@ impl Policy {
             reasons.push(Reason::TenantFull { running: tenant.running, cap });
         }
         reasons
+    }
+
+    fn memory_of(&self, slot: u32, task: &Candidate, workers: &[&Worker]) -> Option<Reason> {
+        let needed = task.traits.as_ref()?.reserved_memory();
+        let suited =
+            workers.iter().filter(|worker| worker.lacks(&task.kind, task.traits.as_deref()).is_empty());
+        let free = suited.map(|worker| worker.free_memory).max().filter(|free| *free < needed)?;
+        Some(Reason::Memory { needed, free, is_kept: self.is_kept_for(slot) })
     }
 
     fn order_of(&self, slot: u32, state: State) -> Option<Reason> {

@@ -121,6 +121,7 @@ impl Policy {
         let idle: HashSet<u32> = idle.map(|row| row.0).collect();
         for &shape in &idle {
             self.pools.drop_shape(shape);
+            self.keeping.forget_shape(shape);
             self.shapes.remove(shape);
         }
         for plain in &mut self.plain_shapes {

@@ -5,6 +5,7 @@ mod explain;
 mod fairness;
 mod history;
 mod limits;
+mod memory;
 mod refills;
 mod waiting;
 

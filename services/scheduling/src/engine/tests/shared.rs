@@ -11,13 +11,13 @@ fn divider() -> Shard {
 }
 
 /// Its part of the shards where there are two schedulers: half of them, acme's too, without that one.
-fn half(number: u16) -> bool {
+pub(super) fn half(number: u16) -> bool {
     let place = if number > divider().number() { number - 1 } else { number };
     number != divider().number() && place >= 7
 }
 
 /// An engine with a limit of three and a worker that takes more. It owns these shards, and has read them.
-fn limited(alone: bool, mine: impl Fn(u16) -> bool + Copy) -> (Engine, Vec<Effect>) {
+pub(super) fn limited(alone: bool, mine: impl Fn(u16) -> bool + Copy) -> (Engine, Vec<Effect>) {
     let limit = SharedLimit { kind: "demo".into(), concurrency: Some(3), ..SharedLimit::default() };
     with_limit(limit, alone, mine)
 }
@@ -46,7 +46,7 @@ fn load_one(engine: &mut Engine, epoch: Epoch) -> Vec<Effect> {
     effects
 }
 
-fn asks(effects: &[Effect]) -> Vec<&Asks> {
+pub(super) fn asks(effects: &[Effect]) -> Vec<&Asks> {
     let asks = effects.iter().filter_map(|effect| match effect {
         Effect::AskShares { address, asks } => {
             assert_eq!(address, "other:1");
@@ -57,7 +57,7 @@ fn asks(effects: &[Effect]) -> Vec<&Asks> {
     asks.collect()
 }
 
-fn told(engine: &mut Engine, number: u64, concurrency: u32, now: Timestamp) -> Vec<Effect> {
+pub(super) fn told(engine: &mut Engine, number: u64, concurrency: u32, now: Timestamp) -> Vec<Effect> {
     let share = Share { concurrency, ..Share::NONE };
     let scope = engine.shared.scopes().next().unwrap().clone();
     engine.handle(Event::Shares { number, shares: vec![(scope, share)] }, now)
@@ -78,7 +78,7 @@ fn nothing_starts_before_the_divider_has_answered_the_last_question() {
     assert_ne!(divider(), shard());
     let (mut engine, effects) = limited(false, half);
     let first = asks(&effects)[0];
-    assert_eq!((first.number, first.shards.len(), first.limits[0].holds), (1, 1, Share::NONE));
+    assert_eq!((first.number, first.shards.len(), first.limits[0].holds.concurrency), (1, 1, 0));
     let effects = engine.handle(Event::Appended((1..=5).map(task).collect()), ms(1));
     assert_eq!(leases(&effects), []);
     // That answer was for the first shard alone: another question follows.

@@ -75,7 +75,13 @@ impl World {
             self.fail(node, run, number, delay);
             return;
         }
-        let answer = self.store.execute(&call, self.now, self.plan.page);
+        let answer = match self.plan.mutant {
+            Some(mutant) => {
+                let answer = self.store.execute(&mutant.asks(call), self.now, self.plan.page);
+                answer.map(|reply| mutant.hears(reply))
+            }
+            None => self.store.execute(&call, self.now, self.plan.page),
+        };
         if self.is_lost(node) {
             self.fail(node, run, number, delay);
         } else {

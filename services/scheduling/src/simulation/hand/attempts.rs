@@ -7,7 +7,8 @@ use tidemill_proto::time::from_micros;
 use tidemill_proto::types::v1::{Completion, Failure, Lease, NewTask};
 
 use super::super::calls::wall;
-use super::super::plan::{Micros, SECOND};
+use super::super::client::group_name;
+use super::super::plan::{GROUPS, Micros, SECOND};
 use super::super::world::{Happening, World};
 use super::{Attempt, Hand, Outcome, name};
 use crate::checker::{Ending, Event as Seen, Queue};
@@ -29,7 +30,15 @@ impl World {
             scheduler: self.nodes[node].name.clone(),
             at: self.moment(),
         });
-        let attempt = Attempt { task: id, node, is_running: true, result: None, sent_on: None, until };
+        let attempt = Attempt {
+            task: id,
+            group: task.group,
+            node,
+            is_running: true,
+            result: None,
+            sent_on: None,
+            until,
+        };
         self.hands[number].attempts.insert(token, attempt);
         let work = if self.rng.random_bool(0.97) || self.plan.is_smooth {
             self.rng.random_range(0..=self.plan.work)
@@ -61,8 +70,7 @@ impl World {
         };
         let result = match chance {
             0..82 => {
-                let follow = NewTask { kind: "a".into(), payload: token_text.clone(), ..NewTask::default() };
-                let follow_ups = if chance > 75 { vec![follow] } else { Vec::new() };
+                let follow_ups = if chance > 72 { self.follow_ups(number, token) } else { Vec::new() };
                 let count = u32::try_from(follow_ups.len()).unwrap();
                 let completion = Completion {
                     task_id: task.clone(),
@@ -97,6 +105,20 @@ impl World {
             self.send_results(number);
             self.give_credits(number);
         }
+    }
+
+    /// What follows from an attempt, in its task's group, in another or in none.
+    fn follow_ups(&mut self, number: usize, token: Id) -> Vec<NewTask> {
+        let group = match self.rng.random_range(0..4) {
+            0 => String::new(),
+            1 => group_name(self.rng.random_range(0..GROUPS)),
+            _ => self.hands[number].attempts[&token].group.clone(),
+        };
+        if !group.is_empty() {
+            self.history.events.push(Seen::Follows { token, group: group.clone() });
+        }
+        let follow = NewTask { kind: "a".into(), payload: token.to_string(), group, ..NewTask::default() };
+        vec![follow; self.rng.random_range(1..=2)]
     }
 
     pub(super) fn outcomes(&mut self, number: usize, outcomes: Vec<api::Outcome>) {

@@ -121,7 +121,7 @@ impl World {
                 let zone = [None, Some("a".into()), Some("b".into())][usize::from(zone)].clone();
                 let free_memory = memory * 64;
                 let recent = Vec::new();
-                self.take(Worker { kinds, slots, memory: MEMORY, free_memory, labels, zone, recent });
+                self.take(Worker { id: 0, kinds, slots, memory: MEMORY, free_memory, labels, zone, recent });
             }
             Step::Finish(index) => {
                 if let Some(task) = take_nth(&mut self.running, index) {
