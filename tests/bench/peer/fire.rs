@@ -70,7 +70,7 @@ impl Lone {
             self.next += 1;
             self.calls.spawn(async move {
                 let called = Instant::now();
-                client.submit([number]).await?;
+                client.submit(number).await?;
                 Ok((number, called))
             });
         }
@@ -130,7 +130,7 @@ pub(crate) async fn fire(flood: u64) -> Result<()> {
 
 async fn submit(mut client: Client, flood: u64) -> Result<()> {
     for first in (0..flood).step_by(usize::try_from(BATCH)?) {
-        client.submit(first..(first + BATCH).min(flood)).await?;
+        client.submit_batch(first..(first + BATCH).min(flood)).await?;
     }
     Ok(())
 }

@@ -106,7 +106,7 @@ async fn drain(case: &Case, tasks: u64, tenants: &[Client]) -> Result<Duration> 
         };
         let mut client = client.clone().with_key(case.key);
         for first in (0..count).step_by(usize::try_from(BATCH)?) {
-            client.submit(first..(first + BATCH).min(count)).await?;
+            client.submit_batch(first..(first + BATCH).min(count)).await?;
         }
     }
     let counting = Arc::new(Counting { left: AtomicU64::new(tasks + rest), done: CancellationToken::new() });

@@ -66,7 +66,7 @@ async fn enqueue(count: u64, callers: u64) -> Result<()> {
         let mut client = client.clone();
         async move {
             for number in 0..count / callers {
-                client.submit([caller * count + number]).await?;
+                client.submit(caller * count + number).await?;
             }
             Ok::<_, anyhow::Error>(())
         }
@@ -85,7 +85,7 @@ async fn enqueue_batches(count: u64, batch: u64) -> Result<()> {
     let mut first = 0;
     while first < count {
         let next = (first + batch).min(count);
-        client.submit(first..next).await?;
+        client.submit_batch(first..next).await?;
         first = next;
     }
     say(count, began);
@@ -105,7 +105,7 @@ async fn produce(count: u64, rate: u64, file: &str) -> Result<()> {
         let (mut client, rows): (Client, _) = (client.clone(), Arc::clone(&rows));
         calls.push(tokio::spawn(async move {
             let called = wall();
-            client.submit([number]).await?;
+            client.submit(number).await?;
             rows.lock().unwrap_or_else(PoisonError::into_inner).push((number, called, wall()));
             Ok::<_, anyhow::Error>(())
         }));
