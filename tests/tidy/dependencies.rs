@@ -29,6 +29,7 @@ const TABLE: &[Row] = &[
     Row("policy", &["kernel"], &[SQL, WIRE, NETWORK, CLOCK]),
     Row("scheduling", &["policy", "proto", "chassis", "kernel"], &[SQL]),
     Row("worker", &["proto", "chassis", "kernel"], &[SQL]),
+    Row("producer", &["proto", "chassis", "kernel"], &[SQL]),
     Row("llm", &["kernel", "chassis"], &[SQL, WIRE]),
     Row("sim", &["kernel", "policy"], &[SQL, WIRE, NETWORK, CLOCK]),
     Row("analysis", &["llm", "sim", "worker", "proto", "chassis", "kernel"], &[SQL]),

@@ -17,8 +17,8 @@ use tidemill_storage::convert::task::{
     decode_appended_task, decode_depth, decode_group, decode_task, decode_task_count, encode_new_task,
 };
 use tidemill_store::task::{
-    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, Queues, RecordedLease,
-    Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
+    AppendedTask, Board, Claim, Completion, Failure, Fence, Group, Progress, QueueDepth, Queues,
+    RecordedLease, Reference, Selection, Settled, Standing, Steered, Task, TaskCount, TaskState, TenantTasks,
 };
 use tidemill_store::{Result, TaskStore};
 
@@ -155,6 +155,12 @@ impl TaskStore for GrpcStore {
         let request = api::ListQueuesRequest { shard: shard.number().into() };
         let answer = call(self.tasks().list_queues(request)).await?;
         Ok(Queues { depths: read_all(answer.queues, decode_depth)?, last_place: answer.last_place })
+    }
+
+    async fn depths(&self, shards: &[Shard]) -> Result<Vec<QueueDepth>> {
+        let shards = shards.iter().map(|shard| shard.number().into()).collect();
+        let answer = call(self.tasks().count_queues(api::CountQueuesRequest { shards })).await?;
+        read_all(answer.queues, decode_depth)
     }
 
     async fn load_waiting(

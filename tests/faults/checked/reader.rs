@@ -50,7 +50,9 @@ impl Reader {
                     tools::tell(&self.explain(tenant, &task).await?);
                 }
                 // What follows from an attempt bears its token.
-                log.note(Event::Ended { task: task.id.parse()?, found, parent: task.payload.parse().ok() });
+                let (task, parent) = (task.id.parse()?, task.payload.parse().ok());
+                // The store's clock is not that of the observers.
+                log.note(Event::Ended { task, found, parent, at: None });
             }
         }
         // The judge says which; what he does not see is a count that is wrong.

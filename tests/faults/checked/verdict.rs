@@ -27,6 +27,7 @@ fn rules() -> Rules {
         heard_within: Duration::from_millis(1_500),
         weights: Vec::new(),
         in_flight: 0,
+        idle: None,
     }
 }
 
@@ -70,7 +71,7 @@ fn told(history: &History, violation: &Violation) -> String {
 fn would_be_refused(history: &History) -> Result<()> {
     let succeeded = history.events.iter().find_map(|event| match event {
         // What follows from another task was promised to nobody by its name.
-        Event::Ended { task, found: Found::Succeeded(_), parent: None } => Some(*task),
+        Event::Ended { task, found: Found::Succeeded(_), parent: None, .. } => Some(*task),
         _ => None,
     });
     let task = succeeded.context("nothing succeeded")?;
