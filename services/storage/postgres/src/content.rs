@@ -2,6 +2,7 @@
 
 mod analyses;
 mod documents;
+mod lookup;
 mod matches;
 mod queries;
 mod results;

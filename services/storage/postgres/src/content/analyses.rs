@@ -5,6 +5,7 @@ use tidemill_kernel::{Id, Timestamp};
 use tidemill_store::content::Analysis;
 use uuid::Uuid;
 
+use super::lookup::row_of_key;
 use crate::ledger::Content;
 use crate::task::uuid;
 use crate::writer::{Outcome, Step};
@@ -19,25 +20,32 @@ pub(crate) struct NewAnalysis<'a> {
 }
 
 /// Each match is locked against its removal, in the order of their numbers; the first analysis of one counts.
-const ADD: &str = "
-    WITH sent AS MATERIALIZED (
-        SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
-                             $8::bigint[], $9::bigint[], $10::bigint[]) WITH ORDINALITY
-            AS s (tenant_id, query_id, document_id, recipe, output, provider, model, input_tokens, output_tokens,
-                  created_at, number)
-    ), found AS MATERIALIZED (
-        SELECT m.id, s.number FROM sent s
-        JOIN queries q ON q.tenant_id = s.tenant_id AND q.query_id = s.query_id
-        JOIN documents d ON d.tenant_id = s.tenant_id AND d.document_id = s.document_id
-        JOIN matches m ON m.tenant_id = s.tenant_id AND m.query = q.id AND m.document = d.id
-        ORDER BY m.tenant_id, m.id, s.number FOR KEY SHARE OF m
-    ), stored AS (
-        INSERT INTO analyses (tenant_id, match, recipe, output, provider, model, input_tokens, output_tokens, created_at)
-        SELECT s.tenant_id, f.id, s.recipe, s.output, s.provider, s.model, s.input_tokens, s.output_tokens, s.created_at
-        FROM found f JOIN sent s ON s.number = f.number ORDER BY s.tenant_id, f.id, s.number
-        ON CONFLICT (tenant_id, match) DO NOTHING RETURNING tenant_id
-    )
-    SELECT tenant_id, count(*) FROM stored GROUP BY tenant_id";
+const ADD: &str = concat!(
+    "WITH sent AS MATERIALIZED (
+         SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+                              $8::bigint[], $9::bigint[], $10::bigint[]) WITH ORDINALITY
+             AS s (tenant_id, query_id, document_id, recipe, output, provider, model, input_tokens, output_tokens,
+                   created_at, number)
+     ), named AS MATERIALIZED (
+         SELECT s.*, m.id AS match FROM sent s CROSS JOIN LATERAL ",
+    row_of_key!("id", "queries", "tenant_id = s.tenant_id", "query_id", "s.query_id"),
+    " q CROSS JOIN LATERAL ",
+    row_of_key!("id", "documents", "tenant_id = s.tenant_id", "document_id", "s.document_id"),
+    " d CROSS JOIN LATERAL ",
+    row_of_key!("id", "matches", "tenant_id = s.tenant_id AND query = q.id", "document", "d.id"),
+    " m ORDER BY s.tenant_id, m.id, s.number
+     ), found AS MATERIALIZED (
+         SELECT n.* FROM named n CROSS JOIN LATERAL ",
+    row_of_key!("id", "matches", "tenant_id = n.tenant_id", "id", "n.match", "FOR KEY SHARE"),
+    " m
+     ), stored AS (
+         INSERT INTO analyses (tenant_id, match, recipe, output, provider, model, input_tokens, output_tokens, created_at)
+         SELECT tenant_id, match, recipe, output, provider, model, input_tokens, output_tokens, created_at
+         FROM found ORDER BY tenant_id, match, number
+         ON CONFLICT (tenant_id, match) DO NOTHING RETURNING tenant_id
+     )
+     SELECT tenant_id, count(*) FROM stored GROUP BY tenant_id"
+);
 
 /// Stores the analyses of matches that are there and have none; the others are left out.
 pub(crate) async fn add_analyses(analyses: &[NewAnalysis<'_>], step: &mut Step<'_>) -> Outcome<()> {

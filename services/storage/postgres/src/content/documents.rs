@@ -9,6 +9,7 @@ use tidemill_store::content::{Appended, Document, MatchedDocument, NewMatch};
 use tidemill_store::{Error, Result};
 use uuid::Uuid;
 
+use super::lookup::row_of_key;
 use super::matches::{self, Candidate};
 use super::row::{DocumentRow, document_columns};
 use super::words::Words;
@@ -177,23 +178,43 @@ async fn insert_rows(
 
 /// The numbers of documents that are there, locked so that nobody else adds a match of one.
 async fn numbers(tenant: i64, ids: HashSet<Id>, step: &mut Step<'_>) -> Outcome<HashMap<Id, i64>> {
-    let found = query_as::<_, (Uuid, i64)>(
-        "SELECT document_id, id FROM documents WHERE tenant_id = $1 AND document_id = ANY($2)
-         ORDER BY document_id FOR NO KEY UPDATE",
-    );
-    let found = found.bind(tenant).bind(ids.into_iter().map(uuid).collect::<Vec<_>>());
+    let found = query_as::<_, (Uuid, i64)>(concat!(
+        "SELECT d.document_id, d.id FROM unnest($2::uuid[]) AS e (document_id) CROSS JOIN LATERAL ",
+        row_of_key!(
+            "document_id, id",
+            "documents",
+            "tenant_id = $1",
+            "document_id",
+            "e.document_id",
+            "FOR NO KEY UPDATE"
+        ),
+        " d"
+    ));
+    let mut ids: Vec<Uuid> = ids.into_iter().map(uuid).collect();
+    // The order in which they are locked.
+    ids.sort_unstable();
+    let found = found.bind(tenant).bind(ids);
     Ok(step.rows(found).await?.into_iter().map(|(document, number)| (id(document), number)).collect())
 }
 
 /// Documents by id.
 pub(super) async fn read(source: &Source, tenant: &TenantName, ids: &[Id]) -> Result<Vec<Document>> {
-    let ids: Vec<Uuid> = ids.iter().copied().map(uuid).collect();
+    let mut ids: Vec<Uuid> = ids.iter().copied().map(uuid).collect();
+    ids.sort_unstable();
+    ids.dedup();
     let rows = || {
         query_as::<_, DocumentRow>(concat!(
             "SELECT ",
             document_columns!("d.body"),
-            " FROM documents d WHERE d.tenant_id = (SELECT id FROM tenants WHERE name = $1)
-              AND d.document_id = ANY($2)"
+            " FROM unnest($2::uuid[]) AS e (document_id) CROSS JOIN LATERAL ",
+            row_of_key!(
+                "*",
+                "documents",
+                "tenant_id = (SELECT id FROM tenants WHERE name = $1)",
+                "document_id",
+                "e.document_id"
+            ),
+            " d"
         ))
         .bind(tenant.as_str())
         .bind(&ids)

@@ -8,6 +8,7 @@ use tidemill_store::Error;
 use tidemill_store::content::NewMatch;
 use uuid::Uuid;
 
+use super::lookup::row_of_key;
 use crate::task::{self, NewRow, id, uuid};
 use crate::writer::{Outcome, Step};
 
@@ -73,9 +74,11 @@ async fn queries(
     step: &mut Step<'_>,
 ) -> Outcome<HashMap<Id, i64>> {
     let ids: HashSet<Uuid> = candidates.iter().map(|candidate| uuid(candidate.new.query_id)).collect();
-    let found = query_as::<_, (Uuid, i64)>(
-        "SELECT query_id, id FROM queries WHERE tenant_id = $1 AND query_id = ANY($2)",
-    );
+    let found = query_as::<_, (Uuid, i64)>(concat!(
+        "SELECT q.query_id, q.id FROM unnest($2::uuid[]) AS e (query_id) CROSS JOIN LATERAL ",
+        row_of_key!("query_id, id", "queries", "tenant_id = $1", "query_id", "e.query_id"),
+        " q"
+    ));
     let found = found.bind(tenant).bind(ids.into_iter().collect::<Vec<_>>());
     Ok(step.rows(found).await?.into_iter().map(|(query, number)| (id(query), number)).collect())
 }
@@ -92,9 +95,16 @@ async fn present(
     if queries.is_empty() {
         return Ok(HashSet::new());
     }
-    let found = query_as::<_, (i64, i64)>(
-        "SELECT m.query, m.document FROM unnest($2::bigint[], $3::bigint[]) AS e (query, document)
-         JOIN matches m ON m.tenant_id = $1 AND m.query = e.query AND m.document = e.document",
-    );
+    let found = query_as::<_, (i64, i64)>(concat!(
+        "SELECT m.query, m.document FROM unnest($2::bigint[], $3::bigint[]) AS e (query, document) CROSS JOIN LATERAL ",
+        row_of_key!(
+            "query, document",
+            "matches",
+            "tenant_id = $1 AND query = e.query",
+            "document",
+            "e.document"
+        ),
+        " m"
+    ));
     Ok(step.rows(found.bind(tenant).bind(queries).bind(documents)).await?.into_iter().collect())
 }

@@ -7,33 +7,43 @@ use tidemill_store::content::Found;
 use tidemill_store::text::clean;
 use tidemill_store::{Error, Result, token};
 
+use super::lookup::row_of_key;
 use super::row::{FoundRow, document_columns};
 use crate::page::PageRows;
 use crate::reader::Source;
 
-/// Results of matches `m`.
+/// Results of a page of matches, in their order.
 macro_rules! found {
-    ($which:literal) => {
+    ($which:literal, $order:literal) => {
         concat!(
             "SELECT m.id AS match_id, m.matched_at, m.score, q.name AS query, ",
             document_columns!("''"),
             ", a.recipe, a.output, a.provider, a.model, a.input_tokens, a.output_tokens, a.created_at
-             FROM matches m JOIN queries q ON q.id = m.query
-             JOIN documents d ON d.tenant_id = m.tenant_id AND d.id = m.document
-             LEFT JOIN analyses a ON a.tenant_id = m.tenant_id AND a.match = m.id ",
-            $which
+             FROM (SELECT * FROM matches ",
+            $which,
+            ") m CROSS JOIN LATERAL (SELECT name FROM queries WHERE id = m.query OFFSET 0) q CROSS JOIN LATERAL ",
+            row_of_key!("*", "documents", "tenant_id = m.tenant_id", "id", "m.document"),
+            " d LEFT JOIN LATERAL ",
+            row_of_key!("*", "analyses", "tenant_id = m.tenant_id", "match", "m.id"),
+            " a ON true
+             ORDER BY ",
+            $order
         )
     };
 }
 
 const EQUAL: &str = found!(
-    "WHERE m.tenant_id = $1 AND m.query = $2 AND m.score = $3 AND m.id > $4 ORDER BY m.score DESC, m.id LIMIT $5"
+    "WHERE tenant_id = $1 AND query = $2 AND score = $3 AND id > $4 ORDER BY score DESC, id LIMIT $5",
+    "m.score DESC, m.id"
 );
-const BELOW: &str =
-    found!("WHERE m.tenant_id = $1 AND m.query = $2 AND m.score < $3 ORDER BY m.score DESC, m.id LIMIT $4");
+const BELOW: &str = found!(
+    "WHERE tenant_id = $1 AND query = $2 AND score < $3 ORDER BY score DESC, id LIMIT $4",
+    "m.score DESC, m.id"
+);
 const NEWEST: &str = found!(
-    "WHERE m.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND (m.matched_at, m.id) < ($2, $3)
-     ORDER BY m.matched_at DESC, m.id DESC LIMIT $4"
+    "WHERE tenant_id = (SELECT id FROM tenants WHERE name = $1) AND (matched_at, id) < ($2, $3)
+     ORDER BY matched_at DESC, id DESC LIMIT $4",
+    "m.matched_at DESC, m.id DESC"
 );
 
 /// Results of one query, best first, equal ones in the order of storing.

@@ -59,7 +59,7 @@ const WAITING: &str = concat!(
 const RUNNING: &str = concat!(
     "SELECT ",
     queue_columns!(),
-    " FROM leases l JOIN queue q ON q.place = l.place
+    " FROM leases l CROSS JOIN LATERAL (SELECT * FROM queue WHERE place = l.place OFFSET 0) q
       WHERE q.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND ($2::text IS NULL OR q.kind = $2)
         AND l.place < $3 AND l.place >= $5 ORDER BY l.place DESC LIMIT $4"
 );

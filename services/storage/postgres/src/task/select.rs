@@ -81,7 +81,7 @@ const RUNNING: &str = "
     SELECT q.place, q.created_at, q.tenant_id, 0 AS day,
            position($5 IN coalesce(q.error, '')) > 0 AND starts_with(coalesce(q.error, ''), $8) AND q.created_at >= $6 AND q.created_at < $7
            AND ($9 = '' OR coalesce(q.group_name, '') = $9) AS fits
-    FROM leases l JOIN queue q ON q.place = l.place
+    FROM leases l CROSS JOIN LATERAL (SELECT * FROM queue WHERE place = l.place OFFSET 0) q
     WHERE q.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND ($2 = '' OR q.kind = $2) AND l.place > $3
     ORDER BY l.place LIMIT $4";
 const GIVEN_UP: &str = finished!("(4), (5)");
