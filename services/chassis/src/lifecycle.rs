@@ -1,6 +1,8 @@
 //! Start, drain, stop. A soft shutdown lets what runs finish within a grace time; a hard one ends it.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +18,8 @@ pub struct Shutdown {
     soft: CancellationToken,
     hard: CancellationToken,
     tracker: TaskTracker,
+    /// How many of each name run.
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
 }
 
 impl Shutdown {
@@ -29,20 +33,34 @@ impl Shutdown {
         self.hard.clone()
     }
 
-    /// Runs a future until it ends by itself or the process is to end at once.
-    pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
-        let hard = self.hard.clone();
+    /// Runs a future until it ends by itself or the process is to end at once. Its name is told when it is waited for in vain.
+    pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, name: &'static str, future: F) {
+        let this = self.clone();
+        this.count(name, |running| running + 1);
         self.tracker.spawn(async move {
             tokio::select! {
                 () = future => {}
-                () = hard.cancelled() => {}
+                () = this.hard.cancelled() => {}
             }
+            this.count(name, |running| running - 1);
         });
     }
 
     /// Runs a part's loop.
     pub fn spawn_background(&self, background: Background) {
-        self.spawn((background.start)(self.soft()));
+        self.spawn(background.name, (background.start)(self.soft()));
+    }
+
+    fn count(&self, name: &'static str, change: impl Fn(usize) -> usize) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = running.entry(name).or_default();
+        *count = change(*count);
+    }
+
+    /// The names of what runs.
+    fn running(&self) -> Vec<&'static str> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().filter(|(_, count)| **count > 0).map(|(name, _)| *name).collect()
     }
 
     /// Begins the drain.
@@ -61,7 +79,7 @@ impl Shutdown {
             () = self.hard.cancelled() => false,
         };
         if !ended {
-            warn!(tasks = self.tracker.len(), "the grace time is over: ending what still runs");
+            warn!(running = self.running().join(", "), "the grace time is over: ending what still runs");
             self.hard.cancel();
             self.tracker.wait().await;
         }
@@ -124,17 +142,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_runs_longer_than_the_grace_time_is_ended() {
         let shutdown = Shutdown::default();
-        shutdown.spawn(pending());
+        shutdown.spawn("short", async {});
+        shutdown.spawn("endless", pending());
+        tokio::task::yield_now().await;
+        assert_eq!(shutdown.running(), ["endless"]);
         let begun = Instant::now();
         assert!(!shutdown.drain(Duration::from_secs(10)).await);
         assert_eq!(begun.elapsed().as_secs(), 10);
-        assert!(shutdown.tracker.is_empty());
+        assert!(shutdown.tracker.is_empty() && shutdown.running().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_hard_stop_ends_a_drain_at_once() {
         let shutdown = Shutdown::default();
-        shutdown.spawn(pending());
+        shutdown.spawn("endless", pending());
         let hard = shutdown.hard();
         tokio::spawn(async move {
             sleep(Duration::from_secs(1)).await;

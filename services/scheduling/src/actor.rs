@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::Deps;
 use crate::engine::{Answer, Effect, Engine, Event, Question, SessionId};
@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_millis(25);
 
 /// After so many ticks the figures are told.
 const TICKS: u32 = 40;
+
+/// So many ticks into a drain it is told what it still waits for.
+const LONG_DRAIN: u32 = 200;
 
 /// The most events that are taken in before something is handed out.
 const TURN: usize = 64;
@@ -80,6 +83,8 @@ pub(crate) struct Actor {
     waits: Waits,
     figures: Figures,
     ticks: u32,
+    /// Since the drain began.
+    drain_ticks: u32,
 }
 
 impl Actor {
@@ -102,6 +107,7 @@ impl Actor {
             waits,
             figures: Figures::new(),
             ticks: 0,
+            drain_ticks: 0,
         };
         (actor, handle, submitter)
     }
@@ -130,6 +136,12 @@ impl Actor {
 
     fn tick(&mut self) {
         self.step([Event::Tick]);
+        if self.engine.is_draining() {
+            self.drain_ticks += 1;
+            if self.drain_ticks == LONG_DRAIN {
+                warn!(waits_for = self.engine.drains_after(), "the drain takes long");
+            }
+        }
         if self.ticks == 0 {
             self.figures.tell(&self.engine.census());
         }

@@ -302,6 +302,19 @@ impl Engine {
         self.draining && self.sessions.is_empty() && self.fetching == 0 && self.shards.is_empty()
     }
 
+    /// What a drain waits for, as a text.
+    pub(crate) fn drains_after(&self) -> String {
+        let workers: Vec<&str> = self.sessions.values().map(Session::worker).collect();
+        let unwritten = self.records.unwritten(&self.held).len();
+        format!(
+            "{} tasks run, {} are on their way, {unwritten} shards have something to be written, {} shards are held; workers: {}",
+            self.held.len(),
+            self.fetching,
+            self.shards.count(),
+            workers.join(", ")
+        )
+    }
+
     /// Whether it was told to finish.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining

@@ -121,7 +121,7 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
         let (service, health) = gateway_over(&ground, &wires, shutdown.soft()).await?;
         serving.push(health);
         let transport = Transport { certificates: gateway_certificates, connections };
-        shutdown.spawn(server::serve_over(listener, transport, service, shutdown.soft()));
+        shutdown.spawn(GATEWAY, server::serve_over(listener, transport, service, shutdown.soft()));
     }
     if let Some(listener) = ports.parts {
         let (service, health) = switchboard(parts.iter().map(|part| part.name), &wires).await?;
@@ -129,9 +129,12 @@ pub(crate) async fn start(mut config: Config, names: &[&str], ports: Ports) -> R
         let (service, soft) = (Pages::beside(service), shutdown.soft());
         let transport = Transport { certificates: mesh_certificates, connections };
         if is_mesh_tls {
-            shutdown.spawn(server::serve_over(listener, transport, Guard::before(service), soft));
+            shutdown.spawn(
+                "the port of the parts",
+                server::serve_over(listener, transport, Guard::before(service), soft),
+            );
         } else {
-            shutdown.spawn(server::serve_over(listener, transport, service, soft));
+            shutdown.spawn("the port of the parts", server::serve_over(listener, transport, service, soft));
         }
     }
     // What is known to others serves already, and answers for itself from then on.

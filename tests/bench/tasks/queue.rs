@@ -107,7 +107,7 @@ impl Queue {
         let scheduler = WorkerServiceClient::new(self.scheduling.clone())
             .max_decoding_message_size(64 << 20)
             .max_encoding_message_size(64 << 20);
-        self.shutdown.spawn(worker.run(scheduler, self.shutdown.soft()));
+        self.shutdown.spawn("worker", worker.run(scheduler, self.shutdown.soft()));
     }
 
     /// Submits tasks in batches, one call after the other; how long until the last was acknowledged.

@@ -49,6 +49,13 @@ struct Dealt {
     aside: Vec<(SessionId, Id, Box<Task>)>,
 }
 
+impl Session {
+    /// The worker's name.
+    pub(super) fn worker(&self) -> &str {
+        &self.worker
+    }
+}
+
 #[cfg(test)]
 impl Session {
     pub(super) fn credits(&self) -> u32 {

@@ -62,6 +62,11 @@ impl Shards {
         self.owned.is_empty()
     }
 
+    /// How many are owned.
+    pub(super) fn count(&self) -> usize {
+        self.owned.len()
+    }
+
     /// The owned shards whose contents are in memory.
     pub(super) fn loaded(&self) -> impl Iterator<Item = Epoch> {
         self.owned.iter().filter(|(_, owned)| owned.is_loaded).map(|(shard, owned)| (*shard, owned.epoch))

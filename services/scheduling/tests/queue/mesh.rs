@@ -199,7 +199,7 @@ impl Mesh {
         let handlers = HashMap::from([("demo".to_owned(), handler)]);
         let worker = Worker { name: "w".into(), config: WorkerConfig::with_slots(4), handlers };
         let workers = WorkerServiceClient::new(wire.clone());
-        shutdown.spawn(worker.run(workers.clone(), shutdown.soft()));
+        shutdown.spawn("worker", worker.run(workers.clone(), shutdown.soft()));
         let (queue, context) = (SchedulingServiceClient::new(wire), Context::for_tenant(tenant));
         Self { queue, workers, context, runs, shutdown, flaky, neighbours, deps, config, store }
     }
