@@ -28,6 +28,13 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Says on stderr that a list is not all there is.
+pub(crate) fn note_more(next_page_token: &str) {
+    if !next_page_token.is_empty() {
+        note("there are more: --limit N shows up to 1000");
+    }
+}
+
 /// Rows under a heading, each column as wide as its widest cell.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {

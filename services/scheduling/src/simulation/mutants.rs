@@ -4,9 +4,10 @@
 //! and what it hears is bent as if it had got that wrong by itself. Mutation analysis of the checker (R. DeMillo, R. Lipton,
 //! F. Sayward, "Hints on test data selection", 1978).
 
+use tidemill_kernel::Timestamp;
 use tidemill_policy::Share;
 use tidemill_proto::storage::v1::FoundTask;
-use tidemill_proto::types::v1::TaskState;
+use tidemill_proto::types::v1::{Priority, TaskState};
 
 use super::calls::{Call, Reply};
 use super::plan::{Plan, Weather};
@@ -48,6 +49,10 @@ pub(super) enum Mutant {
     Stubborn,
     /// It hears no heartbeats.
     Inattentive,
+    /// It stores results as failures that are to be tried again.
+    Undecided,
+    /// It queues some tasks as less urgent than they are.
+    Moody,
 }
 
 impl Mutant {
@@ -65,12 +70,19 @@ impl Mutant {
                         Self::Ungrouped => task.group.clear(),
                         Self::Keyless => task.key.clear(),
                         Self::Stubborn => task.max_attempts *= 10,
+                        Self::Moody if task.payload.bytes().fold(0, u8::wrapping_add) % 2 == 0 => {
+                            task.set_priority(Priority::Background);
+                        }
                         _ => {}
                     }
                 }
             }
             Call::Settle(settlement, _) => {
                 for ended in &mut settlement.endings {
+                    if self == Self::Undecided && matches!(ended.ending, Ending::Completed(_)) {
+                        let retry_at = Some(Timestamp::default());
+                        ended.ending = Ending::Failed { error: "undecided".to_owned(), retry_at };
+                    }
                     let Ending::Completed(completion) = &mut ended.ending else { continue };
                     match self {
                         Self::Repeating => completion.follow_ups.extend(completion.follow_ups.clone()),
@@ -187,4 +199,10 @@ fn engines_that_lose_repeat_or_make_up_work_are_found_out() {
     broken_by(Mutant::Inventive, Weather::Calm, Plan::new, Broken::Invented);
     broken_by(Mutant::Stubborn, Weather::Calm, Plan::new, Broken::TooOften);
     broken_by(Mutant::Inattentive, Weather::Calm, Plan::new, Broken::HeldTwice);
+    broken_by(Mutant::Undecided, Weather::Calm, Plan::new, Broken::RunAgain);
+}
+
+#[test]
+fn engines_that_mind_no_order_are_found_out() {
+    broken_by(Mutant::Moody, Weather::Calm, Plan::new, Broken::OutOfOrder);
 }

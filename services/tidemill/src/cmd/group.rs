@@ -63,11 +63,12 @@ pub(crate) async fn run(action: Action, client: &Client) -> Result<Exit> {
         }
         Action::List(List { limit, json }) => {
             let request = ListGroupsRequest { page_size: limit, page_token: String::new() };
-            let groups = client.scheduling().list_groups(request).await?.into_inner().groups;
+            let page = client.scheduling().list_groups(request).await?.into_inner();
+            output::note_more(&page.next_page_token);
             if json {
-                output::json_lines(&groups)?
+                output::json_lines(&page.groups)?
             } else {
-                table(groups).print()?
+                table(page.groups).print()?
             }
             Ok(Exit::Done)
         }

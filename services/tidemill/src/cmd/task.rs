@@ -172,12 +172,13 @@ async fn list(args: List, client: &Client) -> Result<()> {
         page_size: args.limit,
         page_token: String::new(),
     };
-    let tasks = client.scheduling().list_tasks(request).await?.into_inner().tasks;
+    let page = client.scheduling().list_tasks(request).await?.into_inner();
+    output::note_more(&page.next_page_token);
     if args.json {
-        return output::json_lines(&tasks);
+        return output::json_lines(&page.tasks);
     }
     let mut table = Table::new(["ID", "KIND", "PRIORITY", "STATE", "TRIES", "CREATED", "ERROR"]);
-    for task in tasks {
+    for task in page.tasks {
         let tries = format!("{}/{}", task.attempt, task.max_attempts);
         let created = label::time(task.created_at.as_ref());
         let (priority, state) = (label::priority(task.priority), label::state(task.state));

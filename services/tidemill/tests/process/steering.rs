@@ -105,6 +105,8 @@ fn a_group_is_shown_listed_and_watched_to_its_end() {
     mesh.call(&["task", "show", &first]).shows(&["import 7"]);
     mesh.call(&["group", "show", "import 7"]).shows(&["GROUP", "import 7  2      2     0"]);
     mesh.call(&["group", "list"]).shows(&["import 7"]);
+    mesh.call(&["task", "list", "--limit", "1"]).expect(0, &["there are more: --limit"]);
+    assert_eq!(mesh.call(&["task", "list", "--limit", "2"]).expect(0, &[]).err, "");
     mesh.call(&["group", "show", "none"]).expect(1, &["group `none`", "group list"]);
     mesh.call(&["group", "watch", "none"]).expect(1, &["group `none`"]);
     let after = ["task", "submit", "report", "--after-group", "import 7", "--on-dependency-failure", "run"];
