@@ -5,17 +5,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tidemill_kernel::{Shard, TenantName};
+use tidemill_kernel::{Priority, Shard, TenantName};
 use tidemill_postgres::{PostgresConfig, PostgresStore};
 use tidemill_store::conformance::fixture::{
-    Shared, analysis, at, attempt, completion, create, document, matched, page, query, settle,
+    Shared, analysis, at, attempt, completion, create, document, matched, page, query, settle, task,
 };
-use tidemill_store::task::Completion;
+use tidemill_store::task::{Completion, TaskState, TenantTasks};
 use tidemill_tests::harness::postgres::Server;
 
 /// How many documents come after the statements were planned.
 const ALL: u128 = 1_000;
-const TABLES: [&str; 5] = ["tenants", "queries", "documents", "matches", "analyses"];
+const TABLES: [&str; 6] = ["tenants", "queries", "documents", "matches", "analyses", "queue"];
 
 /// A store that has one connection, with one plan of each statement.
 async fn open(url: &str) -> Shared {
@@ -83,4 +83,40 @@ async fn a_batch_costs_what_it_holds_although_it_was_planned_when_the_tables_wer
         cost < 50_000,
         "{cost} rows were looked at for {ALL} documents, of which 500 were looked up five times"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_small_queue_costs_what_it_holds_beside_a_large_one() {
+    let Some(server) = Server::shared().unwrap() else { return };
+    let url = server.database().unwrap();
+    let database = url.rsplit('/').next().unwrap().to_owned();
+    let store = open(&url).await;
+    let flood = create(&store, "acme").await;
+    // Its tasks lie among those of the flood.
+    let beside = (0..).map(|number| format!("beside-{number}"));
+    let beside = beside.filter(|name| Shard::of_tenant(&name.parse().unwrap()) == Shard::of_tenant(&flood));
+    let small = create(&store, &beside.into_iter().next().unwrap()).await;
+    let append = async |tenant: &TenantName, count: u128| {
+        let batch = TenantTasks { tenant: tenant.clone(), tasks: (0..count).map(task).collect() };
+        store.append_tasks(vec![batch], at(2)).await.unwrap();
+    };
+    for count in [4_000, 1_000] {
+        append(&flood, count).await;
+        append(&small, 1).await;
+    }
+    server.psql_in(&database, "ANALYZE queue").unwrap();
+    drop(store);
+    let before = looked_at(&server, &database);
+
+    let store = open(&url).await;
+    let waiting = store.load_waiting(&small, Priority::Normal, "analyze", 0, 1_000).await.unwrap();
+    assert_eq!(waiting.len(), 2);
+    for state in [None, Some(TaskState::Waiting)] {
+        assert_eq!(store.page_tasks(&small, state, None, page(1_000)).await.unwrap().items.len(), 2);
+    }
+    let one = store.task(&small, waiting[1].id).await.unwrap();
+    assert_eq!(one.unwrap().id, waiting[1].id);
+    drop(store);
+    let cost = looked_at(&server, &database) - before;
+    assert!(cost < 200, "{cost} rows were looked at for two tasks of a small queue");
 }

@@ -29,7 +29,7 @@ impl Write for CancelTask {
             let tenant = known(name, *id, step).await?;
             let (place, created_at) = placed(*id);
             let lock = query_as::<_, (i64,)>(
-                "SELECT place FROM queue WHERE place = $1 AND created_at = $2 AND tenant_id = $3 FOR UPDATE",
+                "SELECT place FROM queue WHERE place = $1 AND created_at = $2 AND tenant_id + 0 = $3 FOR UPDATE",
             );
             if step.row(lock.bind(place).bind(created_at).bind(tenant)).await?.is_some() {
                 cancel(tenant, &[place], *now, step).await?;

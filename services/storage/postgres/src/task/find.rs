@@ -13,10 +13,12 @@ const FIND: &str = "
     WITH tenant AS MATERIALIZED (SELECT id FROM tenants WHERE name = $1)
     SELECT n.number, n.place, n.created_at, 0::bigint AS open, coalesce(
         (SELECT CASE WHEN EXISTS (SELECT FROM leases l WHERE l.place = q.place) THEN 2 ELSE 1 END FROM queue q
-         WHERE q.place = n.place AND q.created_at = n.created_at AND q.tenant_id = n.tenant_id),
-        (SELECT h.state FROM history h
-         WHERE h.tenant_id = n.tenant_id AND h.state IN (3, 4, 5) AND h.place = n.place AND h.created_at = n.created_at
-           AND h.day IN (-1, (n.created_at / 86400000000)::integer)))
+         WHERE q.place = n.place AND q.created_at = n.created_at AND q.tenant_id + 0 = n.tenant_id),
+        (SELECT h.state FROM (VALUES (3), (4), (5)) s (state) CROSS JOIN LATERAL (
+             SELECT w.state FROM history w
+             WHERE w.tenant_id = n.tenant_id AND w.state = s.state AND w.place = n.place AND w.created_at = n.created_at
+               AND w.day IN (-1, (n.created_at / 86400000000)::integer) OFFSET 0
+         ) h))
     FROM (
         SELECT a.number, t.id AS tenant_id, coalesce(a.place, k.place) AS place, coalesce(a.created_at, k.created_at) AS created_at
         FROM tenant t CROSS JOIN unnest($2::bigint[], $3::bigint[], $4::text[]) WITH ORDINALITY AS a (place, created_at, key, number)

@@ -9,7 +9,7 @@ use tidemill_store::task::{Task, TaskState};
 use tidemill_store::text::clean;
 use tidemill_store::{Result, token};
 
-use super::row::{TaskRow, history_columns, queue_columns};
+use super::row::{TaskRow, history_columns, places_of_queue, queue_columns};
 use crate::page::PageRows;
 use crate::reader::Source;
 
@@ -24,10 +24,11 @@ macro_rules! unfinished {
                       AND ($2::text IS NULL OR c.kind = $2)
                     GROUP BY c.tenant_id, c.priority, c.kind HAVING sum(c.count) > 0) k
               CROSS JOIN LATERAL (
-                  SELECT * FROM queue w WHERE w.tenant_id = k.tenant_id AND w.priority = k.priority AND w.kind = k.kind
-                    AND w.place < $3 AND w.place >= $5 ",
+                  SELECT * FROM queue w WHERE ",
+            places_of_queue!("k.tenant_id, k.priority, k.kind", ">=" "$5", "<" "$3"),
+            " ",
             $fit,
-            " ORDER BY w.place DESC LIMIT $4
+            " ORDER BY tenant_id DESC, priority DESC, kind DESC, place DESC LIMIT $4
               ) q LEFT JOIN LATERAL (SELECT * FROM leases WHERE place = q.place OFFSET 0) l ON true"
         )
     };

@@ -29,7 +29,7 @@ impl Write for PrioritiseTask {
             let tenant = known(name, *id, step).await?;
             let (place, created_at) = placed(*id);
             let lock = query_as::<_, (i32,)>(
-                "SELECT priority FROM queue WHERE place = $1 AND created_at = $2 AND tenant_id = $3 FOR UPDATE",
+                "SELECT priority FROM queue WHERE place = $1 AND created_at = $2 AND tenant_id + 0 = $3 FOR UPDATE",
             );
             let before = step.row(lock.bind(place).bind(created_at).bind(tenant)).await?;
             let Some((before,)) = before else {

@@ -11,23 +11,29 @@ use tidemill_store::task::{QueueDepth, Queues, Task, TaskCount};
 use tidemill_store::text::clean;
 use uuid::Uuid;
 
-use super::row::{TaskRow, columns, history_columns, id, placed, priority, queue_columns, state};
+use super::row::{
+    TaskRow, columns, history_columns, id, placed, places_of_queue, priority, queue_columns, state,
+};
 use crate::database::Database;
 use crate::reader::{Rows, Source};
 use crate::tenant::tenant_name;
 
-/// A task of a tenant, wherever it is.
+/// A task of a tenant, wherever it is. By its place: the tenant, which other indexes begin with, is only compared; of what has
+/// ended, each state is looked up by the whole key. An index that leaves out a column in the middle is read through.
 pub(super) fn one<'a>(tenant: &'a TenantName, id: Id) -> Rows<'a, TaskRow> {
     let (place, created_at) = placed(id);
     let one = query_as(concat!(
         "SELECT ",
         queue_columns!(),
         " FROM queue q LEFT JOIN leases l ON l.place = q.place
-          WHERE q.place = $1 AND q.created_at = $2 AND q.tenant_id = (SELECT id FROM tenants WHERE name = $3)
+          WHERE q.place = $1 AND q.created_at = $2 AND q.tenant_id + 0 = (SELECT id FROM tenants WHERE name = $3)
           UNION ALL SELECT ",
         history_columns!(),
-        " FROM history h WHERE h.tenant_id = (SELECT id FROM tenants WHERE name = $3) AND h.state IN (3, 4, 5)
-            AND h.place = $1 AND h.created_at = $2 AND h.day IN (-1, ($2 / 86400000000)::integer)"
+        " FROM (VALUES (3), (4), (5)) s (state) CROSS JOIN LATERAL (
+              SELECT * FROM history w
+              WHERE w.tenant_id = (SELECT id FROM tenants WHERE name = $3) AND w.state = s.state AND w.place = $1
+                AND w.created_at = $2 AND w.day IN (-1, ($2 / 86400000000)::integer) OFFSET 0
+          ) h"
     ));
     one.bind(place).bind(created_at).bind(tenant.as_str())
 }
@@ -52,8 +58,9 @@ pub(super) async fn waiting(
         query_as::<_, TaskRow>(concat!(
             "SELECT ",
             queue_columns!(),
-            " FROM (SELECT * FROM queue WHERE tenant_id = (SELECT id FROM tenants WHERE name = $1) AND priority = $2
-                      AND kind = $3 AND place > $4 ORDER BY place LIMIT $5) q
+            " FROM (SELECT * FROM queue WHERE ",
+            places_of_queue!("(SELECT id FROM tenants WHERE name = $1), $2, $3", ">" "$4", "<=" "9223372036854775807"),
+            " ORDER BY tenant_id, priority, kind, place LIMIT $5) q
               LEFT JOIN LATERAL (SELECT * FROM leases WHERE place = q.place OFFSET 0) l ON true ORDER BY q.place"
         ))
         .bind(tenant.as_str())

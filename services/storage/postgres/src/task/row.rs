@@ -22,6 +22,30 @@ macro_rules! queue_columns {
 }
 pub(super) use queue_columns;
 
+/// The condition of rows of `queue`: tenant, priority and kind, and how their places compare with two others. As ranges of the
+/// whole key, in whose order they are to be asked for: as columns of their own the planner takes the places alone as soon as
+/// most of what waits is of one queue, and then a small one costs a walk over the large one.
+macro_rules! places_of_queue {
+    ($queue:literal, $lower:literal $from:literal, $upper:literal $until:literal) => {
+        concat!(
+            "(tenant_id, priority, kind, place) ",
+            $lower,
+            " (",
+            $queue,
+            ", ",
+            $from,
+            ") AND (tenant_id, priority, kind, place) ",
+            $upper,
+            " (",
+            $queue,
+            ", ",
+            $until,
+            ")"
+        )
+    };
+}
+pub(super) use places_of_queue;
+
 /// The columns of [`TaskRow`], of a finished task `h`.
 macro_rules! history_columns {
     () => {

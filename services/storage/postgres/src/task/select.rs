@@ -11,7 +11,7 @@ use tidemill_store::Result;
 use tidemill_store::task::{Selection, Steered, Steering, TaskState};
 
 use super::cancel::cancel;
-use super::row::state;
+use super::row::{places_of_queue, state};
 use crate::reader::{Rows, Source};
 use crate::writer::{Outcome, Step, Write};
 
@@ -49,10 +49,11 @@ macro_rules! unfinished {
                    WHERE c.tenant_id = (SELECT id FROM tenants WHERE name = $1) AND c.what <= 2 AND ($2 = '' OR c.kind = $2)
                    GROUP BY c.tenant_id, c.priority, c.kind HAVING sum(c.count) > 0) k
              CROSS JOIN LATERAL (
-                 SELECT * FROM queue w WHERE w.tenant_id = k.tenant_id AND w.priority = k.priority AND w.kind = k.kind
-                   AND w.place > $3 ",
+                 SELECT * FROM queue w WHERE ",
+            places_of_queue!("k.tenant_id, k.priority, k.kind", ">" "$3", "<=" "9223372036854775807"),
+            " ",
             $states,
-            " ORDER BY w.place LIMIT $4
+            " ORDER BY tenant_id, priority, kind, place LIMIT $4
              ) q ORDER BY q.place LIMIT $4"
         )
     };
@@ -160,7 +161,7 @@ impl SteerTasks {
     async fn cancel(&self, tenant: i64, fit: &[Looked], step: &mut Step<'_>) -> Outcome<Vec<(i64, i64)>> {
         let places: Vec<i64> = fit.iter().map(|row| row.place).collect();
         let lock = query_as::<_, (i64, i64)>(
-            "SELECT place, created_at FROM queue WHERE place = ANY($1) AND tenant_id = $2 ORDER BY place FOR UPDATE",
+            "SELECT place, created_at FROM queue WHERE place = ANY($1) AND tenant_id + 0 = $2 ORDER BY place FOR UPDATE",
         );
         let locked = step.rows(lock.bind(places).bind(tenant)).await?;
         let places: Vec<i64> = locked.iter().map(|(place, _)| *place).collect();
