@@ -8,8 +8,9 @@
 //! - What a shard's owner decides is written while nobody can take the shard from it (`task::fence`).
 //! - A queue's rows come and go and are hardly ever updated; what is read of it is read from a place on. So rows that are
 //!   dead and cannot be removed, while somebody holds a transaction open, are in nobody's way.
-//! - What a statement costs does not depend on what the planner believes: a plan is kept while tables grow, and one tenant's flood
-//!   makes the statistics of all. Rows are named by ranges of whole keys (`content::lookup`, `task::row`).
+//! - Lookups and pages cost what they give, whatever the planner believes: a plan is kept while tables grow, and one tenant's flood
+//!   makes the statistics of all. Rows are named by ranges of whole keys (`content::lookup`, `task::row`). Not so yet: what a
+//!   retry by hand takes out of history, and a search, until their tables are first analysed.
 //! - Rows are locked in one order (see `0004_queue.sql`), batches in the order of their keys.
 //! - Rows travel as arrays: a batch is a handful of statements, never one for each row. Statements are literals,
 //!   prepared once for each connection, or not at all behind a pooler that shares connections.
