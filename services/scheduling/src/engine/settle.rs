@@ -321,27 +321,34 @@ impl Engine {
         self.shards.epoch(shard).is_some_and(|epoch| fence.contains(&(shard, epoch)))
     }
 
-    /// The store did not take the endings: the leases stand until they run out, and the work is done again then.
+    /// The store did not take the endings: the leases stand until they run out, and the work is done again then. Where a shard
+    /// was lost meanwhile, its part was what the store refused: the rest is told once more, without it.
     pub(super) fn on_settle_failed(&mut self, settlement: Settlement, effects: &mut Vec<Effect>) {
-        let mut outcomes = Vec::with_capacity(settlement.endings.len());
-        for ended in &settlement.endings {
-            if !self.is_at(&settlement.fence, ended.task) {
-                // Whoever runs the shard by now, this scheduler again or another, is told once more.
-                let task_id = ended.attempt.task_id.clone();
-                outcomes.push(Outcome { task_id, accepted: false, moved: true });
-                continue;
-            }
-            if self.held.get(&ended.task).is_some_and(|held| held.token == ended.token) {
-                outcomes.push(self.refusal(ended.attempt.task_id.clone()));
-            }
-            if let Some(held) = self.held.get_mut(&ended.task).filter(|held| held.token == ended.token) {
-                held.ending = false;
-                // Nobody renews it any more: its worker has forgotten it.
-                (held.session, held.unheard) = (None, true);
-            }
+        let Settlement { session, fence, endings } = settlement;
+        let (mut here, moved): (Vec<Ended>, Vec<Ended>) =
+            endings.into_iter().partition(|ended| self.is_at(&fence, ended.task));
+        here.retain(|ended| self.held.get(&ended.task).is_some_and(|held| held.token == ended.token));
+        // Whoever runs the shard by now, this scheduler again or another, is told once more.
+        let moved = moved.into_iter().map(|ended| Outcome {
+            task_id: ended.attempt.task_id,
+            accepted: false,
+            moved: true,
+        });
+        let mut outcomes: Vec<Outcome> = moved.collect();
+        if !outcomes.is_empty() && !here.is_empty() {
+            say_outcomes(session, outcomes, effects);
+            self.settle(session, here, effects);
+            return;
         }
-        say_outcomes(settlement.session, outcomes, effects);
-        if let Some(session) = settlement.session {
+        for ended in here {
+            let Some(held) = self.held.get_mut(&ended.task) else { continue };
+            held.ending = false;
+            // Nobody renews it any more: its worker has forgotten it.
+            (held.session, held.unheard) = (None, true);
+            outcomes.push(self.refusal(ended.attempt.task_id));
+        }
+        say_outcomes(session, outcomes, effects);
+        if let Some(session) = session {
             self.settled(session, effects);
         }
     }

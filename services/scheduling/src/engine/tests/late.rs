@@ -109,6 +109,32 @@ fn a_result_of_a_shard_that_was_lost_is_told_to_its_next_owner_and_not_beside_ot
 }
 
 #[test]
+fn results_that_were_refused_for_a_lost_shard_of_others_are_told_once_more_without_those() {
+    let (mut engine, other) = (engine(2), task_elsewhere());
+    let given = leases(&engine.handle(Event::Appended(vec![task(1), other.clone()]), START));
+    let completion = |lease: &Lease| Completion {
+        task_id: lease.task.as_ref().unwrap().id.clone(),
+        token: lease.token.clone(),
+        ..Completion::default()
+    };
+    let results = api::Results { completions: given.iter().map(completion).collect(), ..Default::default() };
+    let told = settlement(&engine.handle(Event::Results { session: 1, results }, START)).unwrap();
+    assert_eq!(tasks_of(&told).len(), 2);
+    let lost = Shard::of_place(other.id.parse::<Id>().unwrap().place());
+    let _ = engine.handle(Event::Fenced((lost, 1)), START);
+    let effects = engine.handle(Event::SettleFailed(told), START);
+    assert_eq!(outcome(&effects), Some((false, true)), "the next owner is told of the other one");
+    let again = settlement(&effects).unwrap();
+    assert_eq!((tasks_of(&again), &again.fence), (vec![id(1)], &vec![(shard(), 1)]));
+    assert_eq!(outcome(&engine.handle(settled(again.clone(), true), START)), Some((true, false)));
+    assert!(engine.left_over().is_empty());
+    // Refused for another reason, nothing is told again.
+    let (mut engine, lease) = holding();
+    let told = settlement(&engine.handle(completed(&lease), START)).unwrap();
+    assert_eq!(settlement(&engine.handle(Event::SettleFailed(told), START)), None);
+}
+
+#[test]
 fn a_lease_that_was_given_back_in_a_lost_shard_is_its_next_owners() {
     let mut engine = engine(0);
     let other: Id = task_elsewhere().id.parse().unwrap();
